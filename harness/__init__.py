@@ -1,0 +1,3 @@
+"""The engine of the NAS benchmark harness."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,7 @@
+"""Benchmarks."""
+
+from harness.benchmarks.base import Benchmark
+from harness.benchmarks.base import Evaluation
+from harness.benchmarks.base import Metric
+
+__all__ = ["Benchmark", "Evaluation", "Metric"]

@@ -1,0 +1,111 @@
+"""What a benchmark is: a search space, a data set, and a way to score an architecture."""
+
+from __future__ import annotations
+
+from abc import ABC
+from abc import abstractmethod
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from typing import Literal
+
+if TYPE_CHECKING:
+    from harness.spaces import Architecture
+    from harness.spaces import SearchSpace
+
+CostKind = Literal["simulated", "measured"]
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What the score of an architecture means.
+
+    Attributes:
+        name: For people, e.g. ``"accuracy"``.
+        unit: E.g. ``"%"``.
+        higher_is_better: Direction of the search.
+    """
+
+    name: str
+    unit: str
+    higher_is_better: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """The score that a search may see, with its cost. Never holds anything of the test split.
+
+    Attributes:
+        value: Score on the ``valid`` split, in the unit of the benchmark's metric.
+        fidelity: How much evaluation was spent (epochs).
+        seed: The training seed whose score this is; ``None`` for the mean over seeds.
+        cost_seconds: GPU seconds that this evaluation costs.
+        cost_kind: Whether those seconds are simulated (read from a table) or measured here.
+    """
+
+    value: float
+    fidelity: int
+    seed: int | None
+    cost_seconds: float
+    cost_kind: CostKind
+
+
+class Benchmark(ABC):
+    """A search space on a data set, with scores.
+
+    Attributes:
+        name: Registered name.
+        dataset: Name of the data set.
+        space: The search space.
+        metric: What is scored.
+        fidelities: Fidelities that a search can pay for, ascending (epochs).
+        splits: Splits that :meth:`query` can answer.
+        digest: Identifies the data behind the scores; a results folder is tied to it.
+        source: Where the data come from, for people.
+    """
+
+    name: str
+    dataset: str
+    space: SearchSpace
+    metric: Metric
+    fidelities: tuple[int, ...]
+    splits: tuple[str, ...]
+    digest: str
+    source: str
+
+    @abstractmethod
+    def evaluate(self, arch: Architecture, *, fidelity: int, seed: int | None) -> Evaluation:
+        """Score an architecture as a search may see it, on the ``valid`` split.
+
+        Args:
+            arch: The architecture.
+            fidelity: One of :attr:`fidelities`.
+            seed: ``None`` for the mean over training seeds; an integer draws one training seed, the same
+                for the same integer.
+
+        Raises:
+            DataError: This benchmark has no score at this fidelity.
+        """
+
+    @abstractmethod
+    def query(
+        self, arch: Architecture, *, split: str, fidelity: int, seed: int | None = None
+    ) -> float:
+        """A score by name, for reports. There is no default split.
+
+        Args:
+            arch: The architecture.
+            split: ``"valid"`` or ``"test"``.
+            fidelity: Epochs.
+            seed: A training seed that the source has, or ``None`` for the mean over its seeds.
+
+        Raises:
+            DataError: The source lacks this column; the message says which source has it.
+        """
+
+    def optimum(self, *, split: str, fidelity: int) -> tuple[Architecture, float] | None:
+        """The best architecture and its seed-mean score; ``None`` where it is not known.
+
+        Raises:
+            DataError: The source lacks this column.
+        """
+        return None

@@ -1,0 +1,54 @@
+"""Names to classes, by entry points: a third party's plug-in needs no change here.
+
+A package registers a class under one of the groups ``harness.strategies``, ``harness.benchmarks``,
+``harness.spaces`` or ``harness.models`` in its ``pyproject.toml``. Nothing is imported until it is used.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.metadata import EntryPoint
+from importlib.metadata import entry_points
+from typing import Any
+from typing import Literal
+
+from harness.errors import SpecError
+from harness.errors import unknown_name
+
+Kind = Literal["strategy", "benchmark", "space", "model"]
+
+_GROUPS: dict[Kind, str] = {
+    "strategy": "harness.strategies",
+    "benchmark": "harness.benchmarks",
+    "space": "harness.spaces",
+    "model": "harness.models",
+}
+
+
+@cache
+def _entries(kind: Kind) -> dict[str, EntryPoint]:
+    return {entry.name: entry for entry in entry_points(group=_GROUPS[kind])}
+
+
+def names(kind: Kind) -> list[str]:
+    """All registered names of a kind, sorted."""
+    return sorted(_entries(kind))
+
+
+@cache
+def load(kind: Kind, name: str) -> Any:
+    """The class registered under a name.
+
+    Raises:
+        SpecError: The name is unknown (near misses are named), or its module cannot be imported.
+    """
+    entries = _entries(kind)
+    if name not in entries:
+        raise SpecError(unknown_name(kind, name, entries))
+    try:
+        return entries[name].load()
+    except ImportError as error:
+        raise SpecError(
+            f"{kind} {name!r} ({entries[name].value}) cannot be imported: {error}. "
+            "Install the package it needs; `harness doctor` lists what is missing."
+        ) from error
