@@ -1,0 +1,1 @@
+"""Baselines: strategies without a language model."""

@@ -1,0 +1,1 @@
+"""Strategies driven by language models."""

@@ -1,0 +1,1 @@
+"""Models: one client, servers, transcripts."""
