@@ -4,5 +4,6 @@ from harness.spaces.base import Architecture
 from harness.spaces.base import Choice
 from harness.spaces.base import Cost
 from harness.spaces.base import SearchSpace
+from harness.spaces.nasbench201 import NASBench201Space
 
-__all__ = ["Architecture", "Choice", "Cost", "SearchSpace"]
+__all__ = ["Architecture", "Choice", "Cost", "NASBench201Space", "SearchSpace"]

@@ -1,0 +1,230 @@
+"""The cell search space of NAS-Bench-201 (Dong and Yang, ICLR 2020), which NATS-Bench calls topology."""
+
+from __future__ import annotations
+
+from functools import cache
+from itertools import pairwise
+from itertools import product
+from typing import TYPE_CHECKING
+
+from harness.errors import SpaceError
+from harness.errors import unknown_name
+from harness.spaces.base import Architecture
+from harness.spaces.base import Cost
+from harness.spaces.base import SearchSpace
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+_EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
+_NODES = (1, 2, 3)
+_SYNTAX = "|op~0|+|op~0|op~1|+|op~0|op~1|op~2|"
+
+# Data set -> (classes, pixels per side of an input image).
+_DATASETS = {"cifar10": (10, 32), "cifar100": (100, 32), "ImageNet16-120": (120, 16)}
+_STAGE_CHANNELS = (16, 32, 64)
+_CELLS_PER_STAGE = 5
+# In this order: _ZERO < "(" < _INPUT, see _expression.
+_ZERO, _INPUT = "#", "x"
+_KERNELS = {OPERATIONS.index("nor_conv_1x1"): 1, OPERATIONS.index("nor_conv_3x3"): 3}
+
+
+class NASBench201Space(SearchSpace):
+    """Six edges of a four-node cell, each with one of five operations: 15,625 architectures.
+
+    The decisions are in the order of the architecture string
+    ``|op~0|+|op~0|op~1|+|op~0|op~1|op~2|``: edges 0->1, 0->2, 1->2, 0->3, 1->3, 2->3.
+    """
+
+    name = "nasbench201"
+
+    def __init__(self) -> None:
+        super().__init__({f"{source}->{target}": OPERATIONS for source, target in _EDGES})
+
+    def format(self, arch: Architecture) -> str:
+        """The architecture string of the NAS-Bench-201 paper, ``|none~0|+|none~0|none~1|+...``."""
+        a, b, c, d, e, f = (OPERATIONS[i] for i in arch)
+        return f"|{a}~0|+|{b}~0|{c}~1|+|{d}~0|{e}~1|{f}~2|"
+
+    def parse(self, text: str) -> Architecture:
+        """Read an architecture string; white space around it is ignored.
+
+        Raises:
+            SpaceError: Not six edges in the order of the string, or an unknown operation.
+        """
+        groups = text.strip().split("+")
+        if len(groups) != len(_NODES):
+            raise SpaceError(
+                f"architecture {text!r} has {len(groups)} node(s) between '+'; "
+                f"legal is {_SYNTAX} with {len(_NODES)}."
+            )
+        return Architecture(
+            [
+                index
+                for node, group in zip(_NODES, groups, strict=True)
+                for index in _parse_node(text, node, group)
+            ]
+        )
+
+    def index(self, arch: Architecture) -> int:
+        """Rank of the architecture in the order of its NCode, from 0 to 15,624.
+
+        Raises:
+            SpaceError: ``arch`` is no architecture of this space.
+        """
+        try:
+            return _ranks()[arch]
+        except (KeyError, TypeError):
+            raise SpaceError(
+                f"{arch!r} is no architecture of {self.name}; "
+                f"legal are six indices from 0 to {len(OPERATIONS) - 1}."
+            ) from None
+
+    def canonical(self, arch: Architecture) -> Architecture:
+        """The isomorphic architecture of smallest index; there are 6,466 classes.
+
+        The classes are those of the benchmark's paper: a ``skip_connect`` edge hands its source on, a
+        ``none`` edge is a zero, the inputs of a node commute, and an edge from node 1 is zero where node 1
+        is. Cells that compute the same for another reason (a later node whose inputs are all zero, say)
+        were trained separately there and are separate classes here.
+        """
+        return _representatives()[self.index(arch)]
+
+    def cost(self, arch: Architecture, dataset: str) -> Cost:
+        """Exact trainable parameters and multiply-accumulates of the network that the benchmark trains.
+
+        The network: a 3x3 stem to 16 channels, three stages of five cells at 16, 32 and 64 channels, a
+        residual block of stride 2 between stages, batch normalisation, global pooling and a linear
+        classifier. Multiply-accumulates are those of convolutions and of the classifier. The official
+        archives report this number plus one per class: their counter includes the classifier's bias.
+
+        Args:
+            arch: The architecture.
+            dataset: ``cifar10``, ``cifar100`` or ``ImageNet16-120``.
+
+        Raises:
+            SpaceError: Unknown data set.
+        """
+        if dataset not in _DATASETS:
+            raise SpaceError(unknown_name("data set", dataset, _DATASETS))
+        parameters, flops = _skeleton_cost(*_DATASETS[dataset])
+        weights = dict.fromkeys(_KERNELS.values(), 0)
+        for index in arch:
+            if index in _KERNELS:
+                weights[_KERNELS[index]] += _CELLS_PER_STAGE
+        for channels, side in _stages(_DATASETS[dataset][1]):
+            for kernel, convolutions in weights.items():
+                parameters += convolutions * _convolution(channels, channels, kernel)
+                flops += convolutions * kernel**2 * channels**2 * side**2
+        return Cost(parameters, flops)
+
+    def describe(self) -> str:
+        """What a person, or a language model, needs to know about this space."""
+        return "\n".join(
+            [
+                "A cell-based convolutional network for image classification (NAS-Bench-201).",
+                "The cell is a directed acyclic graph of four nodes. Node 0 is the cell's input, node 3 its "
+                "output; every node is the sum of its incoming edges. Each of the six edges applies one "
+                f"operation; there are {self.size:,} cells.",
+                f"Edges, in order: {', '.join(self.decisions)}.",
+                "Operations:",
+                "- none (0): a zero; the edge is absent.",
+                "- skip_connect (1): the identity.",
+                "- nor_conv_1x1 (2): ReLU, 1x1 convolution, batch normalisation.",
+                "- nor_conv_3x3 (3): ReLU, 3x3 convolution, batch normalisation.",
+                "- avg_pool_3x3 (4): 3x3 average pooling, stride 1.",
+                "The network is a 3x3 convolution to 16 channels, then three stages of five copies of the "
+                "cell with 16, 32 and 64 channels and a residual block of stride 2 between stages, then "
+                "global average pooling and a linear classifier.",
+                f"As text, a cell is {_SYNTAX}, where op~i applies op to node i, and the groups between '+' "
+                "are the inputs of nodes 1, 2 and 3.",
+            ]
+        )
+
+
+def _parse_node(text: str, node: int, group: str) -> list[int]:
+    if not (len(group) > 2 and group.startswith("|") and group.endswith("|")):
+        raise SpaceError(
+            f"architecture {text!r}: the inputs of node {node}, {group!r}, are not between '|'; "
+            f"legal is {_SYNTAX}."
+        )
+    edges = group[1:-1].split("|")
+    if len(edges) != node:
+        raise SpaceError(
+            f"architecture {text!r}: node {node} has {len(edges)} input(s), {group!r}; "
+            f"legal is {_SYNTAX} with {node}."
+        )
+    indices = []
+    for source, edge in enumerate(edges):
+        operation, tilde, origin = edge.partition("~")
+        if not tilde or origin != str(source):
+            raise SpaceError(
+                f"architecture {text!r}: {edge!r} into node {node} should be 'op~{source}'; "
+                f"legal is {_SYNTAX}."
+            )
+        if operation not in OPERATIONS:
+            problem = unknown_name("operation", operation, OPERATIONS)
+            raise SpaceError(f"architecture {text!r}, edge {source}->{node}: {problem}")
+        indices.append(OPERATIONS.index(operation))
+    return indices
+
+
+@cache
+def _ranks() -> dict[Architecture, int]:
+    # A look-up is three times as fast as arithmetic, and rejects what is no architecture.
+    cells = product(range(len(OPERATIONS)), repeat=len(_EDGES))
+    return {Architecture(cell): rank for rank, cell in enumerate(cells)}
+
+
+@cache
+def _representatives() -> list[Architecture]:
+    first_of_class: dict[str, Architecture] = {}
+    return [first_of_class.setdefault(_expression(cell), cell) for cell in _ranks()]
+
+
+def _expression(cell: Sequence[int]) -> str:
+    """What the cell computes, written as a text that is equal for cells of one class.
+
+    The terms of a node are sorted, but a node that ``skip_connect`` hands on is one term, whose own terms
+    stay together. So the classes depend on how zero, operation and input sort, here as in the benchmark.
+    """
+    nodes = [_INPUT]
+    edges = iter(cell)
+    for node in _NODES:
+        terms = [_term(next(edges), nodes[source]) for source in range(node)]
+        nodes.append("+".join(sorted(terms)))
+    return nodes[-1]
+
+
+def _term(operation: int, source: str) -> str:
+    # Only node 1 can be a bare zero: a sum of zeros is another text, which the benchmark's classes keep apart.
+    if operation == 0 or source == _ZERO:
+        return _ZERO
+    return source if operation == 1 else f"({source})@{OPERATIONS[operation]}"
+
+
+def _stages(side: int) -> list[tuple[int, int]]:
+    """Channels, and pixels per side, of each stage."""
+    return [(channels, side >> halvings) for halvings, channels in enumerate(_STAGE_CHANNELS)]
+
+
+def _convolution(inputs: int, outputs: int, kernel: int) -> int:
+    """Parameters of a convolution without bias and the affine batch normalisation after it."""
+    return kernel**2 * inputs * outputs + 2 * outputs
+
+
+@cache
+def _skeleton_cost(classes: int, side: int) -> tuple[int, int]:
+    """Parameters and multiply-accumulates of everything but the cells."""
+    stages = _stages(side)
+    channels = stages[0][0]
+    parameters = _convolution(3, channels, kernel=3)
+    flops = 9 * 3 * channels * side**2
+    for (narrow, _), (wide, small) in pairwise(stages):
+        # The residual block: 3x3 of stride 2, 3x3, and a 1x1 without normalisation on the pooled shortcut.
+        parameters += _convolution(narrow, wide, 3) + _convolution(wide, wide, 3) + narrow * wide
+        flops += (9 * narrow * wide + 9 * wide * wide + narrow * wide) * small**2
+    features = stages[-1][0]
+    parameters += 2 * features + (features + 1) * classes
+    return parameters, flops + features * classes
