@@ -13,7 +13,7 @@ from pathlib import Path
 HEADER = """\
 # Exact versions of everything that an installation with the extras dev and ray needs. Written by
 # `make constraints`, which resolves pyproject.toml anew; commit the result after `make lint test`.
-# Packages that only some platforms need (torch's CUDA packages on Linux) are pinned by the packages that ask for them.
+# What only some builds need (torch's CUDA packages) is pinned by the packages that ask for it.
 """
 
 
