@@ -75,7 +75,20 @@ class Proposal:
 
 
 class Exhausted(Exception):
-    """A strategy can propose nothing more; the run ends here with status ``exhausted``."""
+    """A strategy can propose nothing more; the run ends here with status ``exhausted``.
+
+    Args:
+        reason: For people.
+        usage: What language models spent on the attempt.
+        rejected: Replies thrown away in the attempt, by reason.
+    """
+
+    def __init__(
+        self, reason: str, *, usage: Usage | None = None, rejected: Mapping[str, int] | None = None
+    ) -> None:
+        super().__init__(reason)
+        self.usage = usage or Usage()
+        self.rejected = dict(rejected or {})
 
 
 class History:

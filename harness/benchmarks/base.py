@@ -61,6 +61,7 @@ class Benchmark(ABC):
         splits: Splits that :meth:`query` can answer.
         digest: Identifies the data behind the scores; a results folder is tied to it.
         source: Where the data come from, for people.
+        cost_kind: Whether the GPU seconds of its evaluations are simulated or measured.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Benchmark(ABC):
     splits: tuple[str, ...]
     digest: str
     source: str
+    cost_kind: CostKind = "simulated"
 
     @abstractmethod
     def evaluate(self, arch: Architecture, *, fidelity: int, seed: int | None) -> Evaluation:

@@ -1,0 +1,230 @@
+"""The command line. Everything heavy is imported inside the command that needs it, so that help is instant."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import Annotated
+from typing import Literal
+
+import typer
+
+from harness.errors import HarnessError
+from harness.errors import SpecError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+app = typer.Typer(
+    name="harness",
+    help="Compare neural architecture search strategies by the same rules.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+data_app = typer.Typer(help="Tables of benchmarks: what is there, and importing official files.", no_args_is_help=True)
+app.add_typer(data_app, name="data")
+
+ExperimentsArgument = Annotated[Path, typer.Argument(metavar="[FILE]", help="The experiments file.")]
+DEFAULT_FILE = Path("experiments.yaml")
+
+
+def main() -> None:
+    """Entry point: a user's error is one message and exit code 2."""
+    try:
+        app()
+    except HarnessError as error:
+        typer.secho(f"Error: {error}", fg="red", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.secho("Interrupted. Run the same command to go on where it stopped.", fg="yellow", err=True)
+        sys.exit(130)
+
+
+@app.command()
+def run(
+    file: ExperimentsArgument = DEFAULT_FILE,
+    sweep: Annotated[str | None, typer.Option(help="Sweep to run; the file's first one without.")] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Only runs whose strategy, benchmark, or benchmark/strategy fits this pattern."),
+    ] = None,
+    seeds: Annotated[str | None, typer.Option(metavar="A:B", help="Seeds A to B-1 in place of the file's.")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    results: Annotated[Path | None, typer.Option(help="Results folder in place of the file's.")] = None,
+    track: Annotated[bool, typer.Option(help="Log to MLflow.")] = True,
+    retry_failed: Annotated[bool, typer.Option(help="Make the runs that failed earlier, and only those.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Check everything and list the runs, but make none.")] = False,
+) -> None:
+    """Run a sweep: strategies x benchmarks x seeds. What is finished is not run again."""
+    from harness import experiment
+    from harness.progress import RichProgress
+    from harness.sweep import run_sweep
+    from harness.sweep import select
+
+    console = _console()
+    experiments = experiment.read_experiments(file)
+    name, _ = experiments.sweep(sweep)
+    planned = experiments.plan(name, seeds=_seeds(seeds))
+    specs = select(planned, only or [])
+    settings = experiments.experiments
+    root = results or Path(settings.results)
+    uri = settings.tracking.uri if track else None
+    if dry_run:
+        console.print(_plan_table(name, specs, root))
+        return
+    with RichProgress(console) as progress:
+        result = run_sweep(
+            experiments,
+            name,
+            specs,
+            planned=planned,
+            results=root,
+            workers=workers,
+            tracking_uri=uri,
+            retry_failed=retry_failed,
+            progress=progress,
+        )
+    _report(result.folder, None, console)
+    for path, reason in result.failed.items():
+        console.print(f"[red]failed[/red] {path}: {reason}", highlight=False)
+    if uri is not None and not result.untracked:
+        console.print(f"MLflow: {uri} (make ui)", highlight=False)
+    if result.failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(
+    folder: Annotated[Path, typer.Argument(metavar="RESULTS", help="Folder of one sweep, e.g. results/quickstart.")],
+    out: Annotated[Path | None, typer.Option(help="Where to write; RESULTS/report without.")] = None,
+) -> None:
+    """Make tables, curves and one HTML page from a results folder."""
+    _report(folder, out, _console())
+
+
+@app.command("list")
+def list_registered(
+    what: Annotated[Literal["spaces", "benchmarks", "strategies", "models"], typer.Argument()],
+) -> None:
+    """List what is registered, with the parameters that experiments.yaml can set."""
+    from rich.table import Table
+
+    from harness import experiment
+    from harness import registry
+
+    kinds: dict[str, registry.Kind] = {
+        "spaces": "space",
+        "benchmarks": "benchmark",
+        "strategies": "strategy",
+        "models": "model",
+    }
+    kind = kinds[what]
+    table = Table("name", "what it is", "parameters")
+    for name in registry.names(kind):
+        cls = registry.load(kind, name)
+        fields = experiment.arguments_model(cls).model_fields
+        parameters = [
+            key if field.is_required() else f"{key}={field.default!r}" for key, field in fields.items()
+        ]
+        summary = (cls.__doc__ or "").strip().splitlines()[0]
+        table.add_row(name, summary, ", ".join(parameters))
+    _console().print(table)
+
+
+@app.command()
+def track(
+    folder: Annotated[Path, typer.Argument(metavar="RESULTS", help="A sweep's folder, or the folder of all results.")],
+    uri: Annotated[str | None, typer.Option(help="MLflow tracking URI; that of the experiments file without.")] = None,
+    file: Annotated[Path, typer.Option(help="The experiments file.")] = DEFAULT_FILE,
+) -> None:
+    """Log finished runs to MLflow. Runs that are there already are left alone."""
+    from harness import experiment
+    from harness.tracking import track_results
+
+    if uri is None:
+        uri = experiment.read_experiments(file).experiments.tracking.uri
+    if uri is None:
+        raise SpecError(f"{file}: `tracking.uri` is null; give --uri.")
+    summary = track_results(folder, uri)
+    _console().print(str(summary))
+
+
+@app.command()
+def doctor(file: ExperimentsArgument = DEFAULT_FILE) -> None:
+    """What is installed, which devices, which data, which models answer."""
+    from harness.doctor import examine
+
+    healthy = examine(file, _console())
+    if not healthy:
+        raise typer.Exit(1)
+
+
+@data_app.command("status")
+def data_status() -> None:
+    """Every table: where it is, what it holds, whether it is intact."""
+    from harness.benchmarks import data
+    from harness.doctor import data_table
+
+    _console().print(data_table(data.status()))
+
+
+@data_app.command("import")
+def data_import(
+    benchmark: Annotated[str, typer.Argument(help="E.g. nasbench201.")],
+    path: Annotated[Path, typer.Argument(help="Official archive or folder, .pth, Parquet or CSV.")],
+    name: Annotated[str, typer.Option(help="Name of the new table, for `source:` in experiments.yaml.")] = "official",
+    mapping: Annotated[Path | None, typer.Option(help="YAML file that maps columns (Parquet, CSV).")] = None,
+    column: Annotated[list[str] | None, typer.Option(help="One mapping, e.g. cifar10/valid/200=my_column.")] = None,
+    allow_partial: Annotated[bool, typer.Option(help="Accept a table that lacks cells.")] = False,
+) -> None:
+    """Import a table of a benchmark from its official files. See docs/data.md."""
+    from harness.benchmarks import data
+    from harness.doctor import data_table
+
+    status = data.import_table(
+        benchmark, path, name=name, mapping=mapping, columns=column or [], allow_partial=allow_partial
+    )
+    _console().print(data_table([status]))
+
+
+def _report(folder: Path, out: Path | None, console: Console) -> None:
+    from importlib.metadata import entry_points
+
+    # By name, for the engine knows nothing of the package that makes reports.
+    (build,) = entry_points(group="harness.reports", name="default")
+    made = build.load()(folder, out)
+    for table in made.console_tables:
+        console.print(table)
+    console.print(f"Report: {made.page}", highlight=False, soft_wrap=True)
+
+
+def _seeds(text: str | None) -> tuple[int, ...] | None:
+    from harness.experiment import parse_seeds
+
+    if text is None:
+        return None
+    try:
+        return parse_seeds(text)
+    except ValueError as error:
+        raise SpecError(f"--seeds: {error}.") from None
+
+
+def _plan_table(name, specs, root):  # type: ignore[no-untyped-def]
+    from rich.table import Table
+
+    from harness.store import RunFolder
+
+    table = Table("run", "budget", "objective", "status", title=f"sweep {name}: {len(specs)} runs")
+    for spec in specs:
+        status = RunFolder(root / name / spec.path).status or "not started"
+        objective = f"{spec.objective.fidelity} epochs, {spec.objective.noise}"
+        table.add_row(str(spec.path), str(spec.budget), objective, status)
+    return table
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console()

@@ -1,0 +1,111 @@
+"""What is installed, which devices, which data, which models answer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from typing import Any
+
+from rich.table import Table
+
+from harness import environment
+from harness import experiment
+from harness import registry
+from harness.benchmarks import data
+from harness.errors import HarnessError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+    from rich.console import Console
+
+    from harness.benchmarks.data import TableStatus
+
+_OK, _NOTE, _BAD = "[green]ok[/green]", "[yellow]note[/yellow]", "[red]missing[/red]"
+_OPTIONAL = {"vllm": "serve models with vLLM: pip install 'nas-harness[vllm]'"}
+
+
+def examine(file: Path, console: Console) -> bool:
+    """Print what this machine can run.
+
+    Args:
+        file: The experiments file whose models and tracking are looked at; it may be missing.
+        console: Where to print.
+
+    Returns:
+        Whether nothing that the quick start needs is missing.
+    """
+    checks = Table("", "what", "found", title="harness doctor")
+    healthy = True
+    for mark, what, found in _checks(file):
+        checks.add_row(mark, what, found)
+        healthy &= mark != _BAD
+    console.print(checks)
+    console.print(data_table(data.status()))
+    return healthy
+
+
+def data_table(tables: Iterable[TableStatus]) -> Table:
+    """The state of benchmark tables, for a terminal."""
+    shown = Table("table", "state", "size", "holds", "path", title="tables")
+    for table in tables:
+        size = "–" if table.bytes is None else f"{table.bytes / 1e6:.1f} MB"
+        shown.add_row(f"{table.benchmark}/{table.name}", table.state, size, table.holds, str(table.path))
+    return shown
+
+
+def _checks(file: Path) -> Iterable[tuple[str, str, str]]:
+    described: dict[str, Any] = environment.describe()
+    for name, version in described["versions"].items():
+        yield _OK, name, version
+    for name, advice in _OPTIONAL.items():
+        version = environment.installed(name)
+        yield (_OK, name, version) if version else (_NOTE, name, f"not installed; optional, to {advice}")
+    yield _OK, "commit", (described["git"] or {}).get("commit", "not a checkout")
+    yield _OK, "CPU", f"{described['host']['cpus']} cores"
+    yield from _devices()
+    for kind in registry.names("model"):
+        try:
+            problem = registry.load("model", kind).check()
+        except HarnessError as error:
+            problem = str(error)
+        yield (_BAD, f"model kind {kind}", problem) if problem else (_OK, f"model kind {kind}", "can start")
+    yield from _experiments(file)
+
+
+def _devices() -> Iterable[tuple[str, str, str]]:
+    import torch
+
+    if not torch.cuda.is_available():
+        yield _NOTE, "GPU", "none that torch can use; tabular benchmarks and the embedded model need none"
+        return
+    for index in range(torch.cuda.device_count()):
+        properties = torch.cuda.get_device_properties(index)
+        yield _OK, f"GPU {index}", f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB"
+
+
+def _experiments(file: Path) -> Iterable[tuple[str, str, str]]:
+    try:
+        experiments = experiment.read_experiments(file)
+    except HarnessError as error:
+        yield _BAD, "experiments file", str(error)
+        return
+    yield _OK, "experiments file", f"{file}: sweeps {', '.join(experiments.experiments.sweeps)}"
+    yield _OK, "tracking", str(experiments.experiments.tracking.uri)
+    for name in experiments.experiments.models:
+        try:
+            answer = _answer(experiments, name)
+        except HarnessError as error:
+            yield _BAD, f"model {name}", str(error)
+        else:
+            yield _OK, f"model {name}", answer
+
+
+def _answer(experiments: experiment.ExperimentsFile, name: str) -> str:
+    from harness.sweep import make_server
+
+    server = make_server(experiments, name)
+    try:
+        return f"answers as {server.start().model!r}"
+    finally:
+        server.stop()

@@ -1,0 +1,132 @@
+"""Runs in processes of this machine."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import traceback
+from concurrent.futures import FIRST_COMPLETED
+from concurrent.futures import Future
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import wait
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from typing import Any
+
+from harness import search
+from harness.errors import HarnessError
+from harness.errors import StoreError
+from harness.search import Outcome
+from harness.store import RunFolder
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from collections.abc import Mapping
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from harness.experiment import RunSpec
+    from harness.models import Endpoint
+
+# Workers are processes already; libraries inside them must not start a thread per core as well.
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Task:
+    """A run to be made: what, where, and what is known only now."""
+
+    spec: RunSpec
+    folder: Path
+    endpoints: Mapping[str, Endpoint]
+    environment: Mapping[str, Any]
+
+
+class LocalExecutor:
+    """Makes runs in a pool of processes.
+
+    The order in which runs end depends on the machine; what a run does depends on its spec alone.
+
+    Args:
+        workers: Number of processes.
+    """
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+
+    def run(self, tasks: Sequence[Task], done: Callable[[list[Outcome]], None]) -> None:
+        """Make all runs.
+
+        A worker that dies takes no other run with it: what was in flight is made again, one run at a time,
+        so that the run that kills its worker is found and recorded as failed.
+
+        Args:
+            tasks: The runs.
+            done: Called in this process with the outcomes since its last call.
+
+        Raises:
+            StoreError: A run could not write its folder; runs that had started are finished first.
+        """
+        left = self._pool(tasks, done, self.workers)
+        while left:
+            # The run that killed its worker is among those that had been started.
+            started = [task for task in left if RunFolder(task.folder).status == "running"]
+            suspects = started or left[: self.workers]
+            for task in suspects:
+                if self._pool([task], done, workers=1):
+                    done([_died(task)])
+            left = self._pool([task for task in left if task not in suspects], done, self.workers)
+
+    def _pool(
+        self, tasks: Sequence[Task], done: Callable[[list[Outcome]], None], workers: int
+    ) -> list[Task]:
+        """Make runs in one pool; returns those that a dying worker left behind."""
+        if not tasks:
+            return []
+        for variable in _THREAD_VARIABLES:
+            os.environ.setdefault(variable, "1")
+        pool = ProcessPoolExecutor(
+            min(workers, len(tasks)), mp_context=multiprocessing.get_context("spawn")
+        )
+        left: list[Task] = []
+        try:
+            futures: dict[Future[Outcome], Task] = {pool.submit(_make, task): task for task in tasks}
+            waiting = set(futures)
+            while waiting:
+                ended, waiting = wait(waiting, return_when=FIRST_COMPLETED)
+                outcomes = []
+                for future in ended:
+                    try:
+                        outcomes.append(future.result())
+                    except BrokenProcessPool:
+                        left.append(futures[future])
+                done(outcomes)
+                if refused := [outcome.error for outcome in outcomes if outcome.storage_failed]:
+                    raise StoreError(str(refused[0]))
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+        # In the order of the tasks, for futures of a broken pool come back in any.
+        return [task for task in tasks if task in left] if left else []
+
+
+def _make(task: Task) -> Outcome:
+    try:
+        return search.run(
+            task.spec, task.folder, endpoints=task.endpoints, environment=task.environment
+        )
+    except HarnessError as error:
+        return Outcome(task.folder, "failed", 0, str(error))
+    except Exception as error:
+        store = RunFolder(task.folder)
+        store.write_error(traceback.format_exc())
+        return Outcome(task.folder, "failed", 0, f"{type(error).__name__}: {error}")
+
+
+def _died(task: Task) -> Outcome:
+    message = "the worker process died (killed, out of memory, or a crash in native code)"
+    store = RunFolder(task.folder)
+    if store.record is not None:
+        store.write(store.record | {"status": "failed"})
+    store.write_error(message + "\n")
+    return Outcome(task.folder, "failed", 0, message)

@@ -1,0 +1,514 @@
+"""``experiments.yaml`` to validated sweeps, and a sweep to the specs of its runs."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import itertools
+import json
+import re
+from functools import cache
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import Annotated
+from typing import Any
+from typing import Literal
+from typing import Self
+
+from pydantic import BaseModel
+from pydantic import ConfigDict
+from pydantic import Field
+from pydantic import ValidationError
+from pydantic import create_model
+from pydantic import field_validator
+from pydantic import model_validator
+from pydantic_core import PydanticCustomError
+
+from harness import registry
+from harness import scoring
+from harness.budget import Budget
+from harness.errors import SpecError
+from harness.errors import unknown_name
+from harness.yaml_file import YamlFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from collections.abc import Mapping
+    from collections.abc import Sequence
+
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+_ENGINE_PARAMETERS = {"self", "space", "seed"}
+
+
+class _Section(BaseModel):
+    """A mapping of the file whose keys are all known."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keys_are_known(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
+            return value
+        for key in value:
+            if key not in cls.model_fields:
+                raise PydanticCustomError(
+                    "unknown_key",
+                    "{message}",
+                    {"key": key, "message": unknown_name("key", str(key), cls.model_fields)},
+                )
+        return value
+
+
+class _Named(BaseModel):
+    """An entry that names a registered class; the other keys are its keyword arguments."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="allow")
+
+    name: str
+    label: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _name_alone(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @field_validator("label")
+    @classmethod
+    def _label_is_a_folder_name(cls, value: str | None) -> str | None:
+        if value is not None and not _LABEL.fullmatch(value):
+            raise ValueError(
+                "a label names a folder: letters, digits, '.', '_', '+' and '-', the first a letter or digit"
+            )
+        return value
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return dict(self.__pydantic_extra__ or {})
+
+
+class StrategyEntry(_Named):
+    """A strategy of a sweep: its registered name, an optional label, and its hyper-parameters."""
+
+
+class BenchmarkEntry(_Named):
+    """A benchmark of a sweep. A parameter given as a list makes one benchmark of each item."""
+
+    def expand(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Label and parameters of each benchmark that this entry stands for."""
+        lists = {k: v for k, v in self.params.items() if isinstance(v, list)}
+        for values in itertools.product(*lists.values()):
+            params = self.params | dict(zip(lists, values, strict=True))
+            marks = list(values)
+            if "dataset" in params and "dataset" not in lists and self.label is None:
+                marks.insert(0, params["dataset"])
+            yield "-".join([self.label or self.name, *map(str, marks)]), params
+
+
+class Objective(_Section):
+    """How a trial is scored.
+
+    Attributes:
+        fidelity: Epochs of one evaluation; ``None`` is the benchmark's highest.
+        noise: ``mean`` scores by the mean over training seeds; ``drawn`` by one training seed per trial.
+    """
+
+    fidelity: Annotated[int, Field(gt=0)] | None = None
+    noise: Literal["mean", "drawn"] = "mean"
+
+
+class Sweep(_Section):
+    """All runs of one entry of ``experiments.yaml``: strategies x benchmarks x seeds."""
+
+    description: str = ""
+    benchmarks: Annotated[list[BenchmarkEntry], Field(min_length=1)]
+    strategies: Annotated[list[StrategyEntry], Field(min_length=1)]
+    seeds: tuple[int, ...]
+    budget: Budget
+    objective: Objective = Objective()
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _seeds_in_any_form(cls, value: Any) -> Any:
+        return parse_seeds(value)
+
+
+class Tracking(_Section):
+    """Where runs are tracked.
+
+    Attributes:
+        uri: Any MLflow tracking URI; ``None`` tracks nothing.
+    """
+
+    uri: str | None = "sqlite:///mlflow.db"
+
+
+class ModelEntry(BaseModel):
+    """A language model: the kind of its server, and that server's keyword arguments."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="allow")
+
+    kind: str
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return dict(self.__pydantic_extra__ or {})
+
+
+class Experiments(_Section):
+    """The whole of ``experiments.yaml``."""
+
+    results: str = "results"
+    tracking: Tracking = Tracking()
+    models: dict[str, ModelEntry] = {}
+    sweeps: Annotated[dict[str, Sweep], Field(min_length=1)]
+
+    @field_validator("sweeps")
+    @classmethod
+    def _names_are_folder_names(cls, value: dict[str, Sweep]) -> dict[str, Sweep]:
+        for name in value:
+            if not _LABEL.fullmatch(name):
+                raise PydanticCustomError(
+                    "sweep_name",
+                    "a sweep's name names a folder: letters, digits, '.', '_', '+' and '-'",
+                    {"key": name},
+                )
+        return value
+
+
+class Named(BaseModel):
+    """A registered name with its arguments."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    params: dict[str, Any]
+
+
+class Labels(BaseModel):
+    """What a run is called. No part of its identity."""
+
+    model_config = ConfigDict(frozen=True)
+
+    sweep: str
+    benchmark: str
+    strategy: str
+
+
+class RunSpec(BaseModel):
+    """Everything that decides what a run does: frozen, hashable, JSON.
+
+    Attributes:
+        strategy: Registered name and hyper-parameters.
+        benchmark: Registered name and parameters.
+        objective: Fidelity (never ``None`` here) and noise.
+        budget: What ends the run.
+        seed: Seed of everything random.
+        models: The language models that the strategy names, without what only says where they run.
+        labels: What the run is called.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    strategy: Named
+    benchmark: Named
+    objective: Objective
+    budget: Budget
+    seed: int
+    models: dict[str, dict[str, Any]]
+    labels: Labels
+
+    @cached_property
+    def id(self) -> str:
+        """SHA-256 of the spec without its labels."""
+        identity = self.model_dump(mode="json", exclude={"labels"})
+        return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def path(self) -> Path:
+        """The run's folder below that of its sweep."""
+        return Path(self.labels.benchmark, self.labels.strategy, f"seed-{self.seed}")
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+
+def parse_seeds(value: Any) -> tuple[int, ...]:
+    """Seeds from a count, a range ``"A:B"`` (B excluded), or a list.
+
+    Raises:
+        ValueError: Not one of these, no seed at all, a negative one, or one twice.
+    """
+    if isinstance(value, bool):
+        raise ValueError(f"seeds are a count, a range 'A:B' or a list, not {value!r}")
+    if isinstance(value, int):
+        if value <= 0:
+            raise ValueError(f"the number of seeds must be at least 1, not {value}")
+        return tuple(range(value))
+    if isinstance(value, str):
+        match = re.fullmatch(r"\s*(\d+)\s*:\s*(\d+)\s*", value)
+        if match is None:
+            raise ValueError(f"a range of seeds is written A:B with 0 <= A < B, not {value!r}")
+        seeds = tuple(range(int(match[1]), int(match[2])))
+    elif isinstance(value, list | tuple):
+        if not all(isinstance(seed, int) and not isinstance(seed, bool) for seed in value):
+            raise ValueError(f"seeds are whole numbers, not {value!r}")
+        seeds = tuple(value)
+    else:
+        raise ValueError(f"seeds are a count, a range 'A:B' or a list, not {value!r}")
+    if not seeds:
+        raise ValueError(f"{value!r} holds no seed; give at least one")
+    if min(seeds) < 0:
+        raise ValueError(f"seeds are at least 0, not {min(seeds)}")
+    if len(set(seeds)) < len(seeds):
+        raise ValueError(f"a seed is listed twice in {value!r}")
+    return seeds
+
+
+def read_experiments(path: Path) -> ExperimentsFile:
+    """Read and validate ``experiments.yaml``.
+
+    Raises:
+        SpecError: Names file, line and key of everything that is wrong, with near misses.
+    """
+    return ExperimentsFile(YamlFile(path))
+
+
+class ExperimentsFile:
+    """A validated ``experiments.yaml`` that still knows its lines.
+
+    Attributes:
+        path: The file.
+        experiments: Its content.
+    """
+
+    def __init__(self, file: YamlFile) -> None:
+        self._file = file
+        self.path = file.path
+        try:
+            self.experiments = Experiments.model_validate(file.content)
+        except ValidationError as error:
+            raise SpecError("\n".join(self._explain(error))) from None
+
+    def sweep(self, name: str | None) -> tuple[str, Sweep]:
+        """A sweep by name; the first one without.
+
+        Raises:
+            SpecError: There is no sweep of that name.
+        """
+        sweeps = self.experiments.sweeps
+        if name is None:
+            return next(iter(sweeps.items()))
+        if name not in sweeps:
+            raise SpecError(f"{self.path}: {unknown_name('sweep', name, sweeps)}")
+        return name, sweeps[name]
+
+    def plan(self, name: str, *, seeds: Sequence[int] | None = None) -> list[RunSpec]:
+        """The specs of all runs of a sweep, every part of them checked against what is registered.
+
+        Args:
+            name: A sweep of the file.
+            seeds: Takes the place of the sweep's seeds.
+
+        Raises:
+            SpecError: Names file, line and key of the first thing that cannot run.
+            DataError: Data that a benchmark needs are missing.
+        """
+        sweep = self.experiments.sweeps[name]
+        at = ("sweeps", name)
+        strategies = self._strategies(sweep, at)
+        specs = []
+        benchmarks: dict[str, Named] = {}
+        for b, entry in enumerate(sweep.benchmarks):
+            here = (*at, "benchmarks", b)
+            with self._locate(here):
+                cls = registry.load("benchmark", entry.name)
+            for label, raw in entry.expand():
+                params = self._arguments(cls, f"benchmark {entry.name!r}", raw, here)
+                with self._locate(here):
+                    if label in benchmarks:
+                        raise SpecError(f"two benchmarks have the label {label!r}; set `label` on one.")
+                    objective = _checked_objective(sweep, entry.name, params, strategies)
+                benchmarks[label] = Named(name=entry.name, params=params)
+                specs += [
+                    RunSpec(
+                        strategy=named,
+                        benchmark=benchmarks[label],
+                        objective=objective,
+                        budget=sweep.budget,
+                        seed=seed,
+                        models={model: self._identity(model) for model in _models_of(named)},
+                        labels=Labels(sweep=name, benchmark=label, strategy=strategy_label),
+                    )
+                    for strategy_label, named in strategies.items()
+                    for seed in (sweep.seeds if seeds is None else seeds)
+                ]
+        return specs
+
+    def model(self, name: str) -> dict[str, Any]:
+        """Checked keyword arguments of a model's server."""
+        entry = self.experiments.models[name]
+        here = ("models", name)
+        with self._locate(here):
+            cls = registry.load("model", entry.kind)
+        return self._arguments(cls, f"model kind {entry.kind!r}", entry.params, here)
+
+    def _identity(self, model: str) -> dict[str, Any]:
+        """What decides a model's replies: its entry without what only says where it runs."""
+        kind = self.experiments.models[model].kind
+        operational = registry.load("model", kind).operational_parameters
+        params = {k: v for k, v in self.model(model).items() if k not in operational}
+        return {"kind": kind, **params}
+
+    def _strategies(self, sweep: Sweep, at: tuple[str, ...]) -> dict[str, Named]:
+        strategies: dict[str, Named] = {}
+        for s, entry in enumerate(sweep.strategies):
+            here = (*at, "strategies", s)
+            with self._locate(here):
+                cls = registry.load("strategy", entry.name)
+            params = self._arguments(cls, f"strategy {entry.name!r}", entry.params, here)
+            for parameter in cls.model_parameters:
+                model = params.get(parameter)
+                with self._locate((*here, parameter)):
+                    if model is None:
+                        raise SpecError(
+                            f"strategy {entry.name!r} needs `{parameter}`, the name of an entry of `models`: "
+                            f"{', '.join(self.experiments.models) or 'there is none yet'}."
+                        )
+                    if model not in self.experiments.models:
+                        raise SpecError(unknown_name("model", model, self.experiments.models))
+            label = entry.label or entry.name
+            with self._locate(here):
+                if label in strategies:
+                    raise SpecError(f"two strategies have the label {label!r}; set `label` on one.")
+            strategies[label] = Named(name=entry.name, params=params)
+        return strategies
+
+    def _arguments(
+        self, cls: type, what: str, raw: Mapping[str, Any], here: tuple[str | int, ...]
+    ) -> dict[str, Any]:
+        model = arguments_model(cls)
+        for key in raw:
+            if key not in model.model_fields:
+                with self._locate((*here, key)):
+                    raise SpecError(unknown_name(f"parameter of {what}", key, model.model_fields))
+        try:
+            # Through JSON, where strict validation still takes a list for a tuple.
+            model.model_validate_json(json.dumps(dict(raw)))
+        except ValidationError as error:
+            raise SpecError("\n".join(self._explain(error, here))) from None
+        return dict(raw)
+
+    def _explain(self, error: ValidationError, at: tuple[str | int, ...] = ()) -> Iterator[str]:
+        for detail in error.errors():
+            location = [*at, *detail["loc"]]
+            if "key" in detail.get("ctx", {}):
+                location.append(detail["ctx"]["key"])
+            yield f"{self._file.where(location)}: {_sentence(detail)}"
+
+    def _locate(self, location: Sequence[str | int]) -> _Located:
+        return _Located(self._file, location)
+
+
+class _Located:
+    """Puts file, line and key before the message of a :class:`SpecError` raised inside."""
+
+    def __init__(self, file: YamlFile, location: Sequence[str | int]) -> None:
+        self._where = file.where(location)
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, SpecError):
+            raise SpecError(f"{self._where}: {error}") from None
+
+
+def _sentence(detail: Any) -> str:
+    message = str(detail["msg"]).removeprefix("Value error, ")
+    if detail["type"] == "missing":
+        return "this key is missing; it is required."
+    if detail["type"] in {"unknown_key", "sweep_name"} or "input" not in detail:
+        return message
+    shown = repr(detail["input"])
+    return f"{message}; got {shown if len(shown) <= 60 else shown[:57] + '...'}."
+
+
+def _checked_objective(
+    sweep: Sweep, name: str, params: dict[str, Any], strategies: Mapping[str, Named]
+) -> Objective:
+    """The objective with its fidelity filled in, after checks that need the benchmark itself."""
+    benchmark = scoring.make_benchmark(name, params)
+    size = benchmark.space.size
+    wanted = sweep.budget.architectures
+    if wanted is not None and wanted > size:
+        raise SpecError(
+            f"the budget of {wanted:,} architectures is larger than the space of {name!r}, "
+            f"which has {size:,}; lower `budget.architectures`."
+        )
+    fidelity = sweep.objective.fidelity or max(benchmark.fidelities)
+    if fidelity not in benchmark.fidelities:
+        raise SpecError(
+            f"source {benchmark.source!r} of {name!r} has no validation score at fidelity {fidelity}; "
+            f"legal are {', '.join(map(str, benchmark.fidelities))} epochs. "
+            "`harness data status` lists what each table holds."
+        )
+    below = [f for f in benchmark.fidelities if f <= fidelity]
+    for label, named in strategies.items():
+        if registry.load("strategy", named.name).multi_fidelity and len(below) < 2:
+            raise SpecError(
+                f"strategy {label!r} stops trials at lower fidelities, and source {benchmark.source!r} has "
+                f"only {', '.join(map(str, below))} epochs up to the objective's; import a table with more "
+                "(`harness data import`) or leave this strategy out."
+            )
+    return Objective(fidelity=fidelity, noise=sweep.objective.noise)
+
+
+def _models_of(strategy: Named) -> list[str]:
+    cls = registry.load("strategy", strategy.name)
+    return [strategy.params[parameter] for parameter in cls.model_parameters]
+
+
+@cache
+def arguments_model(cls: type) -> type[BaseModel]:
+    """A pydantic model of a registered class's keyword arguments, made from its signature.
+
+    The names that the engine fills in (``space``, ``seed``) are left out; arguments that name a language
+    model are names here.
+    """
+    by_name = set(getattr(cls, "model_parameters", ()))
+    fields: dict[str, Any] = {}
+    for parameter in inspect.signature(cls).parameters.values():
+        if parameter.name in _ENGINE_PARAMETERS or parameter.kind is parameter.VAR_KEYWORD:
+            continue
+        default = ... if parameter.default is parameter.empty else parameter.default
+        annotation = str if parameter.name in by_name else parameter.annotation
+        fields[parameter.name] = (annotation, default)
+    return create_model(
+        cls.__name__,
+        __config__=ConfigDict(strict=True, arbitrary_types_allowed=True, protected_namespaces=()),
+        __module__=cls.__module__,
+        **fields,
+    )
+
+
+__all__ = [
+    "BenchmarkEntry",
+    "Experiments",
+    "ExperimentsFile",
+    "Labels",
+    "ModelEntry",
+    "Named",
+    "Objective",
+    "RunSpec",
+    "StrategyEntry",
+    "Sweep",
+    "Tracking",
+    "arguments_model",
+    "parse_seeds",
+    "read_experiments",
+]

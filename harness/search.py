@@ -1,0 +1,416 @@
+"""One run: ask, evaluate, tell, until the budget is spent."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import time
+import traceback
+from collections import Counter
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import Any
+from typing import Literal
+
+import optuna
+from optuna.storages import InMemoryStorage
+from optuna.trial import FrozenTrial
+from optuna.trial import TrialState
+
+from harness import registry
+from harness import scoring
+from harness import seeding
+from harness.benchmarks import Evaluation
+from harness.budget import Spent
+from harness.errors import StoreError
+from harness.history import Exhausted
+from harness.history import Proposal
+from harness.history import Usage
+from harness.models import Endpoint
+from harness.store import FORMAT
+from harness.store import JsonLines
+from harness.store import Row
+from harness.store import RunFolder
+from harness.store import Timing
+from harness.store import storage_errors
+from harness.strategy import ATTRIBUTES
+
+if TYPE_CHECKING:
+    from harness.benchmarks import Benchmark
+    from harness.experiment import RunSpec
+    from harness.spaces import Architecture
+    from harness.strategy import Strategy
+
+# Optuna stamps every trial; a trajectory must not depend on a clock.
+_NO_TIME = datetime.datetime(1970, 1, 1)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        path: The run's folder.
+        status: As in ``run.json``.
+        trials: Trials in its trajectory.
+        error: One line that says why it failed; ``None`` otherwise.
+        storage_failed: The folder could not be written, so no other run should be started.
+    """
+
+    path: Path
+    status: str
+    trials: int
+    error: str | None = None
+    storage_failed: bool = False
+
+
+def run(
+    spec: RunSpec,
+    folder: Path,
+    *,
+    endpoints: Mapping[str, Endpoint] | None = None,
+    environment: Mapping[str, Any] | None = None,
+) -> Outcome:
+    """Run a spec in a folder, from where an earlier call left off, and record how it ended.
+
+    A failure of the strategy or the benchmark is recorded with its traceback, not raised.
+
+    Args:
+        spec: What to run.
+        folder: The run's folder; made where it is missing.
+        endpoints: Where the models that the spec names answer.
+        environment: What to record of versions and machine.
+
+    Raises:
+        StoreError: The folder belongs to another spec, or cannot be read.
+    """
+    store = RunFolder(folder)
+    if store.is_finished:
+        store.check(spec, store.record["data"]["digest"] if store.record else "")
+        return Outcome(folder, str(store.status), store.record["totals"]["trials"] if store.record else 0)
+    try:
+        return _Run(spec, store, endpoints or {}, environment or {}).go()
+    except StoreError as error:
+        return Outcome(folder, "failed", 0, str(error), storage_failed=True)
+
+
+class _Run:
+    def __init__(
+        self,
+        spec: RunSpec,
+        store: RunFolder,
+        endpoints: Mapping[str, Endpoint],
+        environment: Mapping[str, Any],
+    ) -> None:
+        self.spec = spec
+        self.store = store
+        self.endpoints = endpoints
+        self.environment = environment
+
+    def go(self) -> Outcome:
+        spec, store = self.spec, self.store
+        benchmark = scoring.make_benchmark(spec.benchmark.name, spec.benchmark.params)
+        store.check(spec, benchmark.digest)
+        with storage_errors(store.path):
+            store.path.mkdir(parents=True, exist_ok=True)
+        earlier = store.record
+        record = {
+            "format": FORMAT,
+            "id": spec.id,
+            "status": "running",
+            "spec": spec.model_dump(mode="json"),
+            "space": benchmark.space.name,
+            "metric": {
+                "name": benchmark.metric.name,
+                "unit": benchmark.metric.unit,
+                "higher_is_better": benchmark.metric.higher_is_better,
+            },
+            "cost_kind": benchmark.cost_kind,
+            "data": {"source": benchmark.source, "digest": benchmark.digest},
+            **self.environment,
+            "recommendation": None,
+            "started": earlier["started"] if earlier else _now(),
+            "seconds": earlier["seconds"] if earlier else 0.0,
+        }
+        store.write(record)
+        store.clear_error()
+        began = time.perf_counter()
+        trajectory = JsonLines(store.path / "trajectory.jsonl")
+        timings = JsonLines(store.path / "timings.jsonl")
+        search: Search | None = None
+        error = None
+        try:
+            search = Search(spec, benchmark, store.path, self.endpoints)
+            status = search.go(trajectory, timings)
+            record["recommendation"] = search.recommendation()
+        except StoreError:
+            raise
+        except Exception as failure:
+            status, error = "failed", f"{type(failure).__name__}: {failure}"
+            store.write_error(traceback.format_exc())
+        finally:
+            trajectory.close()
+            timings.close()
+            # Also after a kill by hand, so that the seconds of all sessions add up.
+            record["seconds"] += time.perf_counter() - began
+        record |= {"status": status, "ended": _now()}
+        if search is not None:
+            record["totals"] = search.totals()
+        store.write(record)
+        return Outcome(store.path, status, search.spent.trials if search else 0, error)
+
+
+class Search:
+    """A run in memory: an Optuna study with the strategy as its sampler.
+
+    Args:
+        spec: What to run.
+        benchmark: What scores.
+        folder: Handed to the strategy, for what it keeps beside the trajectory.
+        endpoints: Where the models that the spec names answer.
+    """
+
+    def __init__(
+        self, spec: RunSpec, benchmark: Benchmark, folder: Path, endpoints: Mapping[str, Endpoint]
+    ) -> None:
+        self.spec = spec
+        self.benchmark = benchmark
+        self.space = benchmark.space
+        self.spent = Spent()
+        self._rejected: Counter[str] = Counter()
+        self._llm: Counter[str] = Counter()
+        self._seconds: defaultdict[str, float] = defaultdict(float)
+        # What has been paid for, by architecture and fidelity: asking again costs nothing.
+        self._paid: dict[tuple[Architecture, int], Evaluation] = {}
+        self._first_trial: dict[Architecture, int] = {}
+
+        strategy_class = registry.load("strategy", spec.strategy.name)
+        self.strategy: Strategy = strategy_class(
+            **spec.strategy.params, space=self.space, seed=seeding.integer(spec.seed, "strategy")
+        )
+        self.strategy.connect({name: endpoints[name] for name in spec.models}, folder)
+
+        assert spec.objective.fidelity is not None
+        self.fidelities: tuple[int, ...] = (spec.objective.fidelity,)
+        self.pruner = None
+        if self.strategy.multi_fidelity:
+            self.fidelities = tuple(f for f in benchmark.fidelities if f <= spec.objective.fidelity)
+            self.pruner = self.strategy.pruner(self.fidelities)
+        self._storage = InMemoryStorage()
+        self.study = optuna.create_study(
+            storage=self._storage,
+            sampler=self.strategy,
+            pruner=self.pruner or optuna.pruners.NopPruner(),
+            # Hyperband assigns brackets by a hash of the study's name.
+            study_name=spec.id,
+            direction="maximize" if benchmark.metric.higher_is_better else "minimize",
+        )
+
+    def go(self, trajectory: JsonLines, timings: JsonLines) -> str:
+        """Replay what the trajectory holds, then go on until the budget is spent.
+
+        Returns:
+            The run's status: ``complete``, ``exhausted`` or ``stalled``.
+        """
+        self._replay(trajectory, timings)
+        budget = self.spec.budget
+        while True:
+            if self.spent.exhausts(budget):
+                return "complete"
+            if self.spent.stalls(budget):
+                return "stalled"
+            began = time.perf_counter()
+            try:
+                proposal = self.strategy.ask(self.study, self._asked(), self.space)
+            except Exhausted as end:
+                self._rejected.update(end.rejected)
+                self._llm.update({key: getattr(end.usage, key) for key in _TOKENS})
+                self._seconds["llm_seconds"] += end.usage.seconds
+                return "exhausted"
+            asked = time.perf_counter()
+            row = self._tell(proposal, {})
+            if row is None:
+                return "complete"
+            ended = time.perf_counter()
+            usage = proposal.usage or Usage()
+            timing = Timing(
+                trial=row["trial"],
+                search_seconds=round(max(asked - began - usage.seconds, 0.0), 6),
+                llm_seconds=round(usage.seconds, 6),
+                evaluation_seconds=round(ended - asked, 6),
+            )
+            # Timings first: a trajectory never holds a trial whose seconds are lost.
+            timings.append(timing)
+            trajectory.append(row)
+            self._count(row, proposal.architecture, timing)
+
+    def totals(self) -> dict[str, Any]:
+        """What the run has spent and counted so far."""
+        return {
+            "trials": self.spent.trials,
+            "architectures": self.spent.architectures,
+            "duplicates": self.spent.duplicates,
+            "rejected": dict(sorted(self._rejected.items())),
+            "gpu_seconds": self.spent.gpu_seconds,
+            **{key: round(self._seconds[key], 6) for key in _SECONDS},
+            "llm_calls": self._llm["calls"],
+            "prompt_tokens": self._llm["prompt_tokens"],
+            "completion_tokens": self._llm["completion_tokens"],
+        }
+
+    def recommendation(self) -> dict[str, Any] | None:
+        """The architecture that the run returns; ``None`` when no trial was completed."""
+        history = self.strategy.history(self.study, self.space)
+        if not len(history):
+            return None
+        arch = self.strategy.recommend(history)
+        return {
+            "ncode": self.space.ncode(arch),
+            "text": self.space.format(arch),
+            "trial": self._first_trial.get(arch),
+        }
+
+    def _replay(self, trajectory: JsonLines, timings: JsonLines) -> None:
+        """Tell the study what earlier sessions of this run evaluated, without evaluating it again."""
+        count = min(len(trajectory.rows), len(timings.rows))
+        for file in (trajectory, timings):
+            if len(file.rows) > count:
+                file.keep(count)
+        for number, (row, timing) in enumerate(zip(trajectory.rows, timings.rows, strict=True)):
+            if row.get("trial") != number:
+                raise StoreError(
+                    f"{trajectory.path}:{number + 1}: trial {row.get('trial')!r} stands where trial {number} "
+                    "belongs; delete the run's folder to run it anew."
+                )
+            proposal = Proposal(
+                self.space.from_ncode(row["ncode"]),
+                attributes=row.get("attributes", {}),
+                usage=Usage(**row["llm"]) if "llm" in row else None,
+                rejected=row.get("rejected", {}),
+            )
+            again = self._tell(proposal, self._recorded(row))
+            assert again is not None
+            self._count(again, proposal.architecture, timing)
+
+    def _recorded(self, row: Row) -> dict[int, Evaluation]:
+        rungs = row.get("rungs") or [(row["fidelity"], row["valid"], row["gpu_seconds"], row["seed"])]
+        return {
+            fidelity: Evaluation(value, fidelity, seed, cost, self.benchmark.cost_kind)
+            for fidelity, value, cost, seed in rungs
+        }
+
+    def _asked(self) -> FrozenTrial:
+        return self._trial(self.spent.trials, {}, {})
+
+    def _tell(self, proposal: Proposal, recorded: Mapping[int, Evaluation]) -> Row | None:
+        """Evaluate at one fidelity after the other, as far as the pruner lets it, and tell the study.
+
+        Args:
+            proposal: What to evaluate.
+            recorded: What was paid for this trial in an earlier session of the run, by fidelity; empty for
+                a new trial.
+
+        Returns:
+            The row of the trajectory; ``None`` when the budget does not reach for this trial.
+        """
+        number, arch = self.spent.trials, proposal.architecture
+        rungs: list[Evaluation] = []
+        trial_id = None
+        state = TrialState.COMPLETE
+        for fidelity in self.fidelities:
+            rung = recorded.get(fidelity) or self._score(arch, fidelity, number)
+            if not recorded and self.spent.overspends(
+                self.spec.budget, sum(r.cost_seconds for r in rungs) + rung.cost_seconds, rung.cost_kind
+            ):
+                return None
+            rungs.append(rung)
+            if self.pruner is not None:
+                trial_id = self._start(number, proposal) if trial_id is None else trial_id
+                self._storage.set_trial_intermediate_value(trial_id, fidelity, rung.value)
+                started = self._storage.get_trial(trial_id)
+                if fidelity != self.fidelities[-1] and self.pruner.prune(self.study, started):
+                    state = TrialState.PRUNED
+                    break
+        for rung in rungs:
+            # Kept as free: asking for what is paid for costs nothing.
+            self._paid[arch, rung.fidelity] = dataclasses.replace(rung, cost_seconds=0.0)
+        trial_id = self._start(number, proposal) if trial_id is None else trial_id
+        self._storage.set_trial_state_values(trial_id, state, [rungs[-1].value])
+        return self._row(number, proposal, rungs, state)
+
+    def _score(self, arch: Architecture, fidelity: int, number: int) -> Evaluation:
+        if paid := self._paid.get((arch, fidelity)):
+            return paid
+        drawn = self.spec.objective.noise == "drawn"
+        seed = seeding.integer(self.spec.seed, "training seed", number) if drawn else None
+        return self.benchmark.evaluate(arch, fidelity=fidelity, seed=seed)
+
+    def _start(self, number: int, proposal: Proposal) -> int:
+        attributes = {ATTRIBUTES: dict(proposal.attributes)} if proposal.attributes else {}
+        params = self.space.params(proposal.architecture)
+        return self._storage.create_new_trial(
+            self.study._study_id, template_trial=self._trial(number, params, attributes)
+        )
+
+    def _trial(self, number: int, params: dict[str, Any], attributes: dict[str, Any]) -> FrozenTrial:
+        return FrozenTrial(
+            number=number,
+            trial_id=number,
+            state=TrialState.RUNNING,
+            value=None,
+            values=None,
+            datetime_start=_NO_TIME,
+            datetime_complete=None,
+            params=params,
+            distributions=dict(self.space.distributions) if params else {},
+            user_attrs={},
+            system_attrs=attributes,
+            intermediate_values={},
+        )
+
+    def _row(
+        self, number: int, proposal: Proposal, rungs: list[Evaluation], state: TrialState
+    ) -> Row:
+        last = rungs[-1]
+        row = Row(
+            trial=number,
+            ncode=self.space.ncode(proposal.architecture),
+            state="pruned" if state == TrialState.PRUNED else "complete",
+            valid=last.value,
+            fidelity=last.fidelity,
+            seed=last.seed,
+            gpu_seconds=sum(rung.cost_seconds for rung in rungs),
+            duplicate=proposal.architecture in self._first_trial,
+        )
+        if self.pruner is not None:
+            row["rungs"] = [(r.fidelity, r.value, r.cost_seconds, r.seed) for r in rungs]
+        if proposal.rejected:
+            row["rejected"] = dict(sorted(proposal.rejected.items()))
+        if proposal.usage is not None:
+            row["llm"] = {key: getattr(proposal.usage, key) for key in _TOKENS}
+        if proposal.attributes:
+            row["attributes"] = dict(proposal.attributes)
+        return row
+
+    def _count(self, row: Row, arch: Architecture, timing: Timing) -> None:
+        self.spent.add(duplicate=row["duplicate"], gpu_seconds=row["gpu_seconds"])
+        self._first_trial.setdefault(arch, row["trial"])
+        self._rejected.update(row.get("rejected", {}))
+        self._llm.update(row.get("llm", {}))
+        for key in _SECONDS:
+            self._seconds[key] += timing[key]
+
+
+_SECONDS: tuple[Literal["search_seconds", "llm_seconds", "evaluation_seconds"], ...] = (
+    "search_seconds",
+    "llm_seconds",
+    "evaluation_seconds",
+)
+_TOKENS = ("calls", "prompt_tokens", "completion_tokens")
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="milliseconds")

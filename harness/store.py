@@ -1,0 +1,278 @@
+"""The results folder: append-only trajectories, and what a run was. See ``docs/results-folder.md``."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import json
+import os
+from typing import TYPE_CHECKING
+from typing import Any
+from typing import TypedDict
+
+from filelock import FileLock
+from filelock import Timeout
+
+from harness.errors import StoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import BinaryIO
+
+    from harness.experiment import RunSpec
+
+FORMAT = 1
+FINISHED = frozenset({"complete", "exhausted", "stalled"})
+
+
+class Row(TypedDict, total=False):
+    """One line of ``trajectory.jsonl``; the keys are described in ``docs/results-folder.md``."""
+
+    trial: int
+    ncode: str
+    state: str
+    valid: float
+    fidelity: int
+    seed: int | None
+    gpu_seconds: float
+    duplicate: bool
+    rungs: list[tuple[int, float, float, int | None]]
+    rejected: dict[str, int]
+    llm: dict[str, int]
+    attributes: dict[str, Any]
+
+
+class Timing(TypedDict):
+    """One line of ``timings.jsonl``."""
+
+    trial: int
+    search_seconds: float
+    llm_seconds: float
+    evaluation_seconds: float
+
+
+class JsonLines:
+    """An append-only file of one JSON object per line, opened to go on where it ends.
+
+    Every line reaches the operating system before :meth:`append` returns, so a killed process loses at most the
+    line that it was writing.
+
+    Args:
+        path: The file; made when the first line is appended.
+
+    Attributes:
+        path: The file.
+        rows: The complete lines that were there when it was opened. A half-written last line is dropped.
+
+    Raises:
+        StoreError: A line in the middle is no JSON object, or the file cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.rows: list[Any] = []
+        self._file: BinaryIO | None = None
+        with storage_errors(path):
+            content = path.read_bytes() if path.exists() else b""
+        lines = content.splitlines(keepends=True)
+        if lines and not lines[-1].endswith(b"\n"):
+            lines.pop()
+        for number, line in enumerate(lines, start=1):
+            try:
+                self.rows.append(json.loads(line))
+            except ValueError:
+                raise StoreError(
+                    f"{path}:{number}: this line is no JSON object; the file was changed or damaged. "
+                    "Restore it, or delete the run's folder to run it anew."
+                ) from None
+        self._ends = list(itertools.accumulate(map(len, lines), initial=0))
+        if self._ends[-1] < len(content):
+            self.keep(len(lines))
+
+    def keep(self, count: int) -> None:
+        """Cut the file behind its first ``count`` lines."""
+        del self.rows[count:]
+        with storage_errors(self.path):
+            os.truncate(self.path, self._ends[count])
+
+    def append(self, row: Any) -> None:
+        """Write one line.
+
+        Raises:
+            StoreError: The disk is full, or the file cannot be written.
+        """
+        with storage_errors(self.path):
+            if self._file is None:
+                self._file = self.path.open("ab", buffering=0)
+            line = memoryview(json.dumps(row, separators=(",", ":")).encode() + b"\n")
+            while line:
+                line = line[self._file.write(line) :]
+
+    def close(self) -> None:
+        """Close the file; the next :meth:`append` opens it again."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+class RunFolder:
+    """The folder of one run.
+
+    Attributes:
+        path: The folder.
+        record: The content of ``run.json``; ``None`` before the run was first started.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.record: dict[str, Any] | None = None
+        file = path / "run.json"
+        with storage_errors(file):
+            text = file.read_text(encoding="utf-8") if file.exists() else None
+        if text is None:
+            return
+        try:
+            self.record = json.loads(text)
+        except ValueError:
+            raise StoreError(f"{file}: this is no JSON; delete the run's folder to run it anew.") from None
+        found = self.record.get("format") if isinstance(self.record, dict) else None
+        if found != FORMAT:
+            raise StoreError(_wrong_format(file, found))
+
+    @property
+    def status(self) -> str | None:
+        return None if self.record is None else self.record["status"]
+
+    @property
+    def is_finished(self) -> bool:
+        return self.status in FINISHED
+
+    def check(self, spec: RunSpec, digest: str) -> None:
+        """Make sure that what is here belongs to this spec and these data.
+
+        Raises:
+            StoreError: It does not; names each difference and what to do.
+        """
+        if self.record is None:
+            return
+        if self.record["id"] != spec.id:
+            ours = spec.model_dump(mode="json", exclude={"labels"})
+            theirs = {k: v for k, v in self.record["spec"].items() if k != "labels"}
+            changes = "; ".join(_differences(theirs, ours)) or "the version of the specification"
+            raise StoreError(
+                f"{self.path}: this folder holds a run of another specification: {changes}. "
+                "Name the sweep anew, give another --results folder, or delete this one."
+            )
+        if self.record["data"]["digest"] != digest:
+            raise StoreError(
+                f"{self.path}: this run was made with other data ({self.record['data']['source']}, "
+                f"digest {self.record['data']['digest'][:12]}; now {digest[:12]}). "
+                "Import those data again, or give another --results folder."
+            )
+
+    def write(self, record: dict[str, Any]) -> None:
+        """Replace ``run.json`` in one step.
+
+        Raises:
+            StoreError: The disk is full, or the folder cannot be written.
+        """
+        self.record = record
+        write_json(self.path / "run.json", record)
+
+    def write_error(self, text: str) -> None:
+        """Keep the traceback of a failed run."""
+        with storage_errors(self.path):
+            (self.path / "error.txt").write_text(text, encoding="utf-8")
+
+    def clear_error(self) -> None:
+        with storage_errors(self.path):
+            (self.path / "error.txt").unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a sweep's folder for this process alone; the lock ends with the process, however that ends.
+
+    Raises:
+        StoreError: Another process holds it, or the folder cannot be made or written.
+    """
+    lock = FileLock(folder / ".lock")
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise StoreError(
+                f"{folder}: another process is running this sweep. Wait for it, or give another --results folder."
+            ) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def check_format(folder: Path) -> None:
+    """Make sure that a sweep's folder, where there is one, has this version's layout.
+
+    Raises:
+        StoreError: It has another.
+    """
+    file = folder / "sweep.json"
+    if not file.exists():
+        return
+    with storage_errors(file):
+        text = file.read_text(encoding="utf-8")
+    try:
+        found = json.loads(text)["format"]
+    except (ValueError, KeyError, TypeError):
+        raise StoreError(f"{file}: this is no file of the harness; give another --results folder.") from None
+    if found != FORMAT:
+        raise StoreError(_wrong_format(file, found))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file in one step, so that no reader ever sees half of it.
+
+    Raises:
+        StoreError: The disk is full, or the folder cannot be written.
+    """
+    with storage_errors(path):
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        os.replace(temporary, path)
+
+
+@contextlib.contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn what a file system refuses into a :class:`StoreError` that says what to do.
+
+    Raises:
+        StoreError: Any :class:`OSError` inside.
+    """
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or path
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            advice = "free some space and run the same command: finished trials are kept"
+        else:
+            advice = "make it writable, or give another --results folder"
+        raise StoreError(f"{where}: {error.strerror}; {advice}.") from error
+
+
+def _wrong_format(file: Path, found: object) -> str:
+    return (
+        f"{file}: made by another version of the harness (layout {found!r}; this one writes {FORMAT}). "
+        "Use that version, or give another --results folder."
+    )
+
+
+def _differences(old: Any, new: Any, at: str = "") -> Iterator[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in sorted(old.keys() | new.keys()):
+            if old.get(key) != new.get(key):
+                yield from _differences(old.get(key), new.get(key), f"{at}.{key}".removeprefix("."))
+    else:
+        yield f"{at} is {old!r} there and {new!r} now"

@@ -1,0 +1,261 @@
+"""All runs of a sweep: what is left to do, done in parallel, tracked as it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import fnmatch
+import json
+from dataclasses import dataclass
+from dataclasses import field
+from typing import TYPE_CHECKING
+from typing import Any
+from typing import Protocol
+
+from harness import environment
+from harness import registry
+from harness import store
+from harness.errors import SpecError
+from harness.errors import TrackingError
+from harness.executors.local import LocalExecutor
+from harness.executors.local import Task
+from harness.store import RunFolder
+from harness.tracking import Tracker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from collections.abc import Mapping
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from harness.experiment import ExperimentsFile
+    from harness.experiment import RunSpec
+    from harness.models import Endpoint
+    from harness.models import ModelServer
+    from harness.search import Outcome
+
+
+class Progress(Protocol):
+    """Who is told how a sweep goes on."""
+
+    def begin(self, total: int, earlier: int) -> None:
+        """``total`` runs are to be there in the end, ``earlier`` of them are already."""
+
+    def ended(self, outcome: Outcome) -> None:
+        """A run has ended."""
+
+    def message(self, text: str) -> None:
+        """Something that a person should know now."""
+
+
+@dataclass
+class SweepResult:
+    """How a sweep ended.
+
+    Attributes:
+        folder: The sweep's folder.
+        finished: Runs that are finished, earlier ones among them.
+        failed: Folders of runs that failed, with one line each that says why.
+        untracked: Whether some finished runs are not in MLflow, although tracking is on.
+    """
+
+    folder: Path
+    finished: int = 0
+    failed: dict[Path, str] = field(default_factory=dict)
+    untracked: bool = False
+
+
+def select(specs: Sequence[RunSpec], only: Sequence[str]) -> list[RunSpec]:
+    """Those specs whose labels fit one of the patterns.
+
+    Args:
+        specs: The specs of a sweep.
+        only: Shell patterns on a strategy's label, a benchmark's label, or ``benchmark/strategy``. None
+            takes all.
+
+    Raises:
+        SpecError: A pattern fits no run.
+    """
+    if not only:
+        return list(specs)
+    chosen = []
+    fitted = set()
+    for spec in specs:
+        labels = spec.labels
+        names = (labels.strategy, labels.benchmark, f"{labels.benchmark}/{labels.strategy}")
+        hits = {p for p in only if any(fnmatch.fnmatchcase(name, p) for name in names)}
+        fitted |= hits
+        if hits:
+            chosen.append(spec)
+    if missed := [pattern for pattern in only if pattern not in fitted]:
+        strategies = dict.fromkeys(spec.labels.strategy for spec in specs)
+        benchmarks = dict.fromkeys(spec.labels.benchmark for spec in specs)
+        raise SpecError(
+            f"--only {missed[0]!r} fits no run of this sweep. Its strategies: {', '.join(strategies)}; "
+            f"its benchmarks: {', '.join(benchmarks)}."
+        )
+    return chosen
+
+
+def run_sweep(
+    file: ExperimentsFile,
+    name: str,
+    specs: Sequence[RunSpec],
+    *,
+    planned: Sequence[RunSpec],
+    results: Path,
+    workers: int,
+    tracking_uri: str | None,
+    retry_failed: bool,
+    progress: Progress,
+) -> SweepResult:
+    """Make all runs that are not there yet.
+
+    Args:
+        file: Where the models are declared.
+        name: Name of the sweep.
+        specs: The runs to make now.
+        planned: All runs of the sweep, so that a report knows what is missing.
+        results: Folder of all results; the sweep's folder is made in it.
+        workers: Number of processes.
+        tracking_uri: MLflow tracking URI; ``None`` tracks nothing.
+        retry_failed: Make the runs that failed earlier, and only those.
+        progress: Who is told.
+
+    Raises:
+        StoreError: The folder is in use, holds other runs, or cannot be written. Finished runs are kept.
+        ModelError: A model cannot be started.
+    """
+    folder = results / name
+    store.check_format(folder)
+    with store.locked(folder):
+        folders = {spec: RunFolder(folder / spec.path) for spec in specs}
+        result = SweepResult(folder)
+        todo = []
+        earlier = []
+        for spec, run in folders.items():
+            digest = run.record["data"]["digest"] if run.record else ""
+            run.check(spec, digest)
+            if run.is_finished:
+                earlier.append(run.path)
+            elif run.status == "failed" and not retry_failed:
+                result.failed[run.path] = "failed earlier; --retry-failed makes it again"
+            elif run.status == "failed" or not retry_failed:
+                todo.append(spec)
+        _write_sweep(folder, file, name, planned)
+        result.finished = len(earlier)
+        progress.begin(total=len(earlier) + len(todo), earlier=len(earlier))
+
+        with _Tracking(tracking_uri, name, progress) as tracking:
+            tracking.log(earlier)
+            if not todo:
+                return result
+
+            def done(outcomes: list[Outcome]) -> None:
+                for outcome in outcomes:
+                    progress.ended(outcome)
+                    if outcome.status == "failed":
+                        result.failed[outcome.path] = outcome.error or "unknown"
+                    else:
+                        result.finished += 1
+                tracking.log([outcome.path for outcome in outcomes if not outcome.storage_failed])
+                result.untracked = tracking.broken
+
+            with _servers(file, todo, progress) as endpoints:
+                described = environment.describe()
+                LocalExecutor(workers).run(
+                    [
+                        Task(
+                            spec,
+                            folder / spec.path,
+                            {model: endpoints[model] for model in spec.models},
+                            described,
+                        )
+                        for spec in todo
+                    ],
+                    done,
+                )
+        result.untracked = tracking.broken
+        return result
+
+
+class _Tracking(contextlib.AbstractContextManager["_Tracking"]):
+    """A tracker whose failure costs no run: one message, and the runs can be tracked later."""
+
+    def __init__(self, uri: str | None, sweep: str, progress: Progress) -> None:
+        self.broken = False
+        self._progress = progress
+        self._tracker: Tracker | None = None
+        if uri is not None:
+            self._guard(lambda: self._open(uri, sweep))
+
+    def log(self, folders: Sequence[Path]) -> None:
+        if self._tracker is not None and folders:
+            self._guard(lambda: self._tracker.log(folders) if self._tracker else None)
+
+    def __exit__(self, *error: object) -> None:
+        if self._tracker is not None:
+            self._guard(self._tracker.close)
+
+    def _open(self, uri: str, sweep: str) -> None:
+        self._tracker = Tracker(uri, sweep)
+
+    def _guard(self, action: Any) -> None:
+        try:
+            action()
+        except TrackingError as error:
+            self.broken = True
+            self._tracker = None
+            self._progress.message(
+                f"Tracking stopped: {error} The runs go on and are kept; `harness track` logs them later."
+            )
+
+
+@contextlib.contextmanager
+def _servers(
+    file: ExperimentsFile, specs: Sequence[RunSpec], progress: Progress
+) -> Iterator[Mapping[str, Endpoint]]:
+    """The endpoints of all models that these runs name, served for as long as the context lasts."""
+    names = sorted({model for spec in specs for model in spec.models})
+    endpoints = {}
+    with contextlib.ExitStack() as stack:
+        for name in names:
+            server = make_server(file, name)
+            stack.callback(server.stop)
+            progress.message(f"Starting model {name} …")
+            endpoints[name] = server.start()
+        yield endpoints
+
+
+def make_server(file: ExperimentsFile, name: str) -> ModelServer:
+    """The server of a model that the file declares, not started."""
+    kind = file.experiments.models[name].kind
+    server: ModelServer = registry.load("model", kind)(**file.model(name))
+    return server
+
+
+def _write_sweep(
+    folder: Path, file: ExperimentsFile, name: str, planned: Sequence[RunSpec]
+) -> None:
+    sweep = file.experiments.sweeps[name]
+    path = folder / "sweep.json"
+    content = {
+        "format": store.FORMAT,
+        "name": name,
+        "description": sweep.description,
+        "benchmarks": list(dict.fromkeys(spec.labels.benchmark for spec in planned)),
+        "strategies": list(dict.fromkeys(spec.labels.strategy for spec in planned)),
+        "seeds": sorted({spec.seed for spec in planned}),
+        "budget": sweep.budget.model_dump(mode="json"),
+        "objective": sweep.objective.model_dump(mode="json"),
+        "runs": [str(spec.path) for spec in planned],
+    }
+    made = _now()
+    if path.exists():
+        with store.storage_errors(path):
+            made = json.loads(path.read_text(encoding="utf-8")).get("made", made)
+    store.write_json(path, content | {"made": made})
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
