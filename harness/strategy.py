@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import warnings
 import weakref
 from abc import abstractmethod
 from collections.abc import Mapping
@@ -19,6 +20,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 
 from harness import seeding
+from harness.history import Exhausted
 from harness.history import History
 from harness.history import Proposal
 from harness.history import Trial
@@ -61,7 +63,7 @@ class Strategy(BaseSampler):
         self._entropy = seeding.fresh_entropy() if seed is None else seed
         self._intersection = IntersectionSearchSpace()
         self._views: weakref.WeakKeyDictionary[Study, _StudyView] = weakref.WeakKeyDictionary()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     # What a strategy writes.
 
@@ -87,18 +89,22 @@ class Strategy(BaseSampler):
     # Optuna's side.
 
     def ask(self, study: Study, trial: FrozenTrial, space: SearchSpace) -> Proposal:
-        """Propose for a trial of a study; the engine's and Optuna's calls both come through here."""
-        history = self._view(study, space).history(self._entropy, "proposal", trial.number)
-        proposal = self.propose(history)
+        """Propose for a trial of a study; the engine's and Optuna's calls both come through here.
+
+        Raises:
+            Exhausted: There is nothing more to propose.
+        """
+        # One proposal at a time: the states of History.fold are changed in place.
+        with self._lock:
+            history = self._view(study, space).history(self._entropy, "proposal", trial.number)
+            proposal = self.propose(history)
         return proposal if isinstance(proposal, Proposal) else Proposal(proposal)
 
     def history(self, study: Study, space: SearchSpace) -> History:
         """The finished trials of a study, as :meth:`propose` and :meth:`recommend` see them."""
         return self._view(study, space).history(self._entropy, "recommendation", 0)
 
-    def infer_relative_search_space(
-        self, study: Study, trial: FrozenTrial
-    ) -> dict[str, BaseDistribution]:
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         if self.space is not None:
             return dict(self.space.distributions)
         shared = self._intersection.calculate(study)
@@ -112,9 +118,7 @@ class Strategy(BaseSampler):
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
         self._raise_error_if_multi_objective(study)
-        categorical = {
-            name: d for name, d in search_space.items() if isinstance(d, CategoricalDistribution)
-        }
+        categorical = {name: d for name, d in search_space.items() if isinstance(d, CategoricalDistribution)}
         params = {
             name: self.sample_independent(study, trial, name, distribution)
             for name, distribution in search_space.items()
@@ -123,11 +127,14 @@ class Strategy(BaseSampler):
         if not categorical:
             return params
         space = self._space_of(categorical)
-        proposal = self.ask(study, trial, space)
+        try:
+            proposal = self.ask(study, trial, space)
+        except Exhausted as end:
+            # A bare study has a number of trials to make. As with Optuna's GridSampler, it goes on.
+            warnings.warn(f"{type(self).__name__}: {end} Drawing uniformly from here on.", stacklevel=2)
+            proposal = Proposal(space.random(seeding.generator(self._entropy, "exhausted", trial.number)))
         if proposal.attributes:
-            study._storage.set_trial_system_attr(
-                trial._trial_id, ATTRIBUTES, dict(proposal.attributes)
-            )
+            study._storage.set_trial_system_attr(trial._trial_id, ATTRIBUTES, dict(proposal.attributes))
         return params | space.params(proposal.architecture)
 
     def sample_independent(
@@ -139,9 +146,7 @@ class Strategy(BaseSampler):
     ) -> Any:
         self._raise_error_if_multi_objective(study)
         seed = seeding.integer(self._entropy, "independent", trial.number, param_name)
-        return RandomSampler(seed=seed).sample_independent(
-            study, trial, param_name, param_distribution
-        )
+        return RandomSampler(seed=seed).sample_independent(study, trial, param_name, param_distribution)
 
     def reseed_rng(self) -> None:
         self._entropy = seeding.fresh_entropy()
@@ -154,7 +159,7 @@ class Strategy(BaseSampler):
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
         self._views = weakref.WeakKeyDictionary()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def _space_of(self, categorical: Mapping[str, CategoricalDistribution]) -> SearchSpace:
         if self.space is not None and categorical.keys() == self.space.distributions.keys():
@@ -183,7 +188,8 @@ class _StudyView:
 
     def update(self, study: Study) -> None:
         sign = 1.0 if study.direction == StudyDirection.MAXIMIZE else -1.0
-        trials = study._get_trials(deepcopy=False, use_cache=True)
+        # Not Optuna's cached list: it is as old as the last Study.ask, which the engine never calls.
+        trials = study.get_trials(deepcopy=False)
         in_order = True
         for frozen in trials[self._all_taken_below :]:
             if not frozen.state.is_finished() or frozen.number in self._taken:
