@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 from typing import Literal
+from typing import Self
 
 import optuna
+from optuna.distributions import CategoricalDistribution
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
@@ -199,6 +201,9 @@ class Search:
         if self.strategy.multi_fidelity:
             self.fidelities = tuple(f for f in benchmark.fidelities if f <= spec.objective.fidelity)
             self.pruner = self.strategy.pruner(self.fidelities)
+        self._distributions = {
+            name: _SharedDistribution(choices) for name, choices in self.space.decisions.items()
+        }
         self._storage = InMemoryStorage()
         self.study = optuna.create_study(
             storage=self._storage,
@@ -303,6 +308,8 @@ class Search:
         }
 
     def _asked(self) -> FrozenTrial:
+        # As Study.ask does: samplers read the trials through a cache that is renewed once per trial.
+        self.study._thread_local.cached_all_trials = None
         return self._trial(self.spent.trials, {}, {})
 
     def _tell(self, proposal: Proposal, recorded: Mapping[int, Evaluation]) -> Row | None:
@@ -365,7 +372,7 @@ class Search:
             datetime_start=_NO_TIME,
             datetime_complete=None,
             params=params,
-            distributions=dict(self.space.distributions) if params else {},
+            distributions=dict(self._distributions) if params else {},
             user_attrs={},
             system_attrs=attributes,
             intermediate_values={},
@@ -402,6 +409,13 @@ class Search:
         self._llm.update(row.get("llm", {}))
         for key in _SECONDS:
             self._seconds[key] += timing[key]
+
+
+class _SharedDistribution(CategoricalDistribution):
+    """A distribution that is not copied with every trial; nothing changes it, and copying costs most of a trial."""
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
 
 
 _SECONDS: tuple[Literal["search_seconds", "llm_seconds", "evaluation_seconds"], ...] = (

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from typing import Any
 
+import optuna
+
 from harness import search
 from harness.errors import HarnessError
 from harness.errors import StoreError
@@ -111,6 +113,7 @@ class LocalExecutor:
 
 
 def _make(task: Task) -> Outcome:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     try:
         return search.run(
             task.spec, task.folder, endpoints=task.endpoints, environment=task.environment
