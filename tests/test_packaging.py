@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import shutil
+import socket
 import subprocess
 import sys
 import tomllib
@@ -198,3 +199,46 @@ def test_the_experiments_of_the_pages_are_valid(tmp_path: Path) -> None:
             file = read_experiments(path)
             for name in file.experiments.sweeps:
                 assert file.plan(name)
+
+
+@pytest.fixture
+def ui(tmp_path: Path):
+    """Calls what ``make ui`` calls, in a folder with an experiments file."""
+
+    def call(tracking: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "experiments.yaml").write_text(
+            f"tracking: {{uri: {tracking}}}\n"
+            "sweeps:\n"
+            "  s: {benchmarks: [nasbench201], strategies: [random_search], seeds: 1, budget: {trials: 1}}\n",
+            encoding="utf-8",
+        )
+        script = ROOT / "scripts" / "ui.py"
+        return subprocess.run(
+            [sys.executable, script, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("tracking", "message"),
+    [
+        ("sqlite:///none.db", "none.db: there is no tracking database yet"),
+        ("null", "no run is tracked"),
+        ("http://mlflow.example:5000", "open http://mlflow.example:5000"),
+    ],
+)
+def test_ui_says_why_there_is_nothing_to_show(ui, tracking: str, message: str) -> None:
+    done = ui(tracking)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_ui_says_that_its_port_is_in_use(ui, tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").touch()
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        done = ui("sqlite:///mlflow.db", "--port", str(busy.getsockname()[1]))
+    assert done.returncode == 2
+    assert "is in use" in done.stderr
+    assert "Traceback" not in done.stderr
