@@ -6,15 +6,14 @@ from dataclasses import dataclass
 from typing import Annotated
 from typing import Self
 
-from pydantic import BaseModel
-from pydantic import ConfigDict
 from pydantic import Field
 from pydantic import model_validator
 
 from harness.benchmarks.base import CostKind
+from harness.section import Section
 
 
-class Budget(BaseModel):
+class Budget(Section):
     """What ends a run: whichever of these is spent first.
 
     Attributes:
@@ -25,8 +24,6 @@ class Budget(BaseModel):
         duplicates_in_a_row: A run that proposes this many known architectures one after another has
             converged; it ends as ``stalled``.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     architectures: Annotated[int, Field(gt=0)] | None = None
     trials: Annotated[int, Field(gt=0)] | None = None

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import collections.abc
 import hashlib
 import inspect
 import itertools
 import json
 import re
+import sys
+import typing
 from functools import cache
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +33,7 @@ from harness import scoring
 from harness.budget import Budget
 from harness.errors import SpecError
 from harness.errors import unknown_name
+from harness.section import Section
 from harness.yaml_file import YamlFile
 
 if TYPE_CHECKING:
@@ -37,28 +41,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from collections.abc import Sequence
 
+    from harness.benchmarks import Benchmark
+    from harness.spaces import SearchSpace
+
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _ENGINE_PARAMETERS = {"self", "space", "seed"}
-
-
-class _Section(BaseModel):
-    """A mapping of the file whose keys are all known."""
-
-    model_config = ConfigDict(frozen=True, strict=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _keys_are_known(cls, value: Any) -> Any:
-        if not isinstance(value, dict):
-            return value
-        for key in value:
-            if key not in cls.model_fields:
-                raise PydanticCustomError(
-                    "unknown_key",
-                    "{message}",
-                    {"key": key, "message": unknown_name("key", str(key), cls.model_fields)},
-                )
-        return value
 
 
 class _Named(BaseModel):
@@ -106,7 +93,7 @@ class BenchmarkEntry(_Named):
             yield "-".join([self.label or self.name, *map(str, marks)]), params
 
 
-class Objective(_Section):
+class Objective(Section):
     """How a trial is scored.
 
     Attributes:
@@ -118,7 +105,7 @@ class Objective(_Section):
     noise: Literal["mean", "drawn"] = "mean"
 
 
-class Sweep(_Section):
+class Sweep(Section):
     """All runs of one entry of ``experiments.yaml``: strategies x benchmarks x seeds."""
 
     description: str = ""
@@ -134,7 +121,7 @@ class Sweep(_Section):
         return parse_seeds(value)
 
 
-class Tracking(_Section):
+class Tracking(Section):
     """Where runs are tracked.
 
     Attributes:
@@ -156,7 +143,7 @@ class ModelEntry(BaseModel):
         return dict(self.__pydantic_extra__ or {})
 
 
-class Experiments(_Section):
+class Experiments(Section):
     """The whole of ``experiments.yaml``."""
 
     results: str = "results"
@@ -332,7 +319,11 @@ class ExperimentsFile:
                 with self._locate(here):
                     if label in benchmarks:
                         raise SpecError(f"two benchmarks have the label {label!r}; set `label` on one.")
-                    objective = _checked_objective(sweep, entry.name, params, strategies)
+                    benchmark = scoring.make_benchmark(entry.name, params)
+                    objective = _checked_objective(sweep, benchmark, strategies)
+                for s, named in enumerate(strategies.values()):
+                    with self._locate((*at, "strategies", s)):
+                        _try(named, benchmark.space)
                 benchmarks[label] = Named(name=entry.name, params=params)
                 specs += [
                     RunSpec(
@@ -438,11 +429,19 @@ def _sentence(detail: Any) -> str:
     return f"{message}; got {shown if len(shown) <= 60 else shown[:57] + '...'}."
 
 
+def _try(strategy: Named, space: SearchSpace) -> None:
+    """Make the strategy once, so that values it refuses are found before anything runs."""
+    try:
+        registry.load("strategy", strategy.name)(**strategy.params, space=space, seed=0)
+    except (ValueError, TypeError) as error:
+        raise SpecError(f"strategy {strategy.name!r}: {error}") from None
+
+
 def _checked_objective(
-    sweep: Sweep, name: str, params: dict[str, Any], strategies: Mapping[str, Named]
+    sweep: Sweep, benchmark: Benchmark, strategies: Mapping[str, Named]
 ) -> Objective:
     """The objective with its fidelity filled in, after checks that need the benchmark itself."""
-    benchmark = scoring.make_benchmark(name, params)
+    name = benchmark.name
     size = benchmark.space.size
     wanted = sweep.budget.architectures
     if wanted is not None and wanted > size:
@@ -488,12 +487,16 @@ def arguments_model(cls: type) -> type[BaseModel]:
         default = ... if parameter.default is parameter.empty else parameter.default
         annotation = str if parameter.name in by_name else parameter.annotation
         fields[parameter.name] = (annotation, default)
-    return create_model(
+    model = create_model(
         cls.__name__,
         __config__=ConfigDict(strict=True, arbitrary_types_allowed=True, protected_namespaces=()),
         __module__=cls.__module__,
         **fields,
     )
+    # Annotations may be text, with names that their module imports for type checkers only.
+    names = vars(typing) | vars(collections.abc) | vars(sys.modules[cls.__module__])
+    model.model_rebuild(_types_namespace=names)
+    return model
 
 
 __all__ = [
