@@ -25,9 +25,10 @@ _SYNTAX = "|op~0|+|op~0|op~1|+|op~0|op~1|op~2|"
 _DATASETS = {"cifar10": (10, 32), "cifar100": (100, 32), "ImageNet16-120": (120, 16)}
 _STAGE_CHANNELS = (16, 32, 64)
 _CELLS_PER_STAGE = 5
-# In this order: _ZERO < "(" < _INPUT, see _expression.
-_ZERO, _INPUT = "#", "x"
 _KERNELS = {OPERATIONS.index("nor_conv_1x1"): 1, OPERATIONS.index("nor_conv_3x3"): 3}
+
+# Zero and input of an expression. They sort before and after the "(" of an operation, see _expression.
+_ZERO, _INPUT = "#", "x"
 
 
 class NASBench201Space(SearchSpace):
@@ -198,7 +199,7 @@ def _expression(cell: Sequence[int]) -> str:
 
 
 def _term(operation: int, source: str) -> str:
-    # Only node 1 can be a bare zero: a sum of zeros is another text, which the benchmark's classes keep apart.
+    # Only node 1 can be a bare zero: a sum of zeros is another text, and so another class.
     if operation == 0 or source == _ZERO:
         return _ZERO
     return source if operation == 1 else f"({source})@{OPERATIONS[operation]}"

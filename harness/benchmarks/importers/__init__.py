@@ -1,0 +1,1 @@
+"""Readers of the files that others publish, one per file format."""
