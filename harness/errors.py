@@ -33,6 +33,10 @@ class StoreError(HarnessError):
     """The results folder cannot be used: locked, read-only, full, or made by another version."""
 
 
+class TrackingError(HarnessError):
+    """The tracking server cannot be reached or used. No run is lost by it."""
+
+
 class ModelError(HarnessError):
     """A language model or its server cannot be used."""
 

@@ -1,0 +1,119 @@
+"""A connection to a tracking server that answers soon or fails soon."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import TrackingError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+#: URI schemes whose store is a database that this process writes to itself.
+DATABASE_SCHEMES = ("sqlite", "postgresql", "mysql")
+
+_DEFAULTS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+    # MLflow's own defaults wait for a server that is down for more than ten minutes.
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+}
+_CONNECT_SECONDS = 10
+# What these would print is in the TrackingError, or is no news.
+_QUIET = {
+    "alembic": logging.WARNING,
+    "mlflow.store.db.utils": logging.CRITICAL,
+    "urllib3.connectionpool": logging.ERROR,
+}
+
+
+def scheme_of(uri: str) -> str:
+    """Scheme of a tracking URI, without the driver: ``postgresql`` of ``postgresql+psycopg://...``."""
+    scheme, colon, _ = uri.partition(":")
+    return scheme.partition("+")[0].lower() if colon else ""
+
+
+def connect(uri: str) -> MlflowClient:
+    """A client of the tracking server; its tables are made where they do not exist yet.
+
+    Environment variables of MLflow that the user has set are left as they are.
+
+    Raises:
+        TrackingError: The server cannot be reached, or is none.
+    """
+    for name, value in _DEFAULTS.items():
+        os.environ.setdefault(name, value)
+    for name, level in _QUIET.items():
+        logging.getLogger(name).setLevel(level)
+    with tracking_errors(uri):
+        if scheme_of(uri) in DATABASE_SCHEMES:
+            _probe_database(uri)
+        from mlflow import MlflowClient
+
+        return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+@contextmanager
+def tracking_errors(uri: str) -> Iterator[None]:
+    """Turn what MLflow, its database and its HTTP client raise into a :class:`TrackingError`."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError, ImportError) as error:
+        text = f"MLflow at {uri}: {_first_line(error)}"
+        raise TrackingError(text.replace(_password(uri) or "\0", "***")) from error
+
+
+def artifact_root(uri: str) -> Path | None:
+    """Where artifacts belong: beside an SQLite database; for other servers it is theirs to say."""
+    if scheme_of(uri) != "sqlite":
+        return None
+    path = _sqlite_path(uri)
+    return path.parent / "mlartifacts" if path else None
+
+
+def _probe_database(uri: str) -> None:
+    """Connect once, because MLflow itself tries ten times over more than a minute."""
+    if scheme_of(uri) == "sqlite":
+        if path := _sqlite_path(uri):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with closing(sqlite3.connect(path, timeout=_CONNECT_SECONDS)) as database:
+                # Takes the write lock, so that a read-only database fails here.
+                database.execute("BEGIN IMMEDIATE")
+                database.rollback()
+        return
+    import sqlalchemy
+
+    engine = sqlalchemy.create_engine(uri, connect_args={"connect_timeout": _CONNECT_SECONDS})
+    try:
+        engine.connect().close()
+    finally:
+        engine.dispose()
+
+
+def _sqlite_path(uri: str) -> Path | None:
+    from sqlalchemy.engine import make_url
+
+    database = make_url(uri).database
+    return None if database in (None, "", ":memory:") else Path(database).resolve()
+
+
+def _password(uri: str) -> str:
+    credentials, at, _ = uri.partition("://")[2].rpartition("@")
+    return credentials.partition(":")[2] if at else ""
+
+
+def _first_line(error: BaseException) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0]

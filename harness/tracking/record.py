@@ -1,0 +1,323 @@
+"""A finished run as it is logged: read from its folder, in plain types, without MLflow."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC
+from datetime import datetime
+from itertools import accumulate
+from typing import TYPE_CHECKING
+from typing import Any
+from typing import NamedTuple
+
+from harness.errors import DataError
+from harness.errors import HarnessError
+from harness.scoring import final_score
+from harness.scoring import make_benchmark
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+#: Files of a run's folder that are kept as artifacts, where they exist.
+ARTIFACTS = ("run.json", "trajectory.jsonl", "transcripts.jsonl", "error.txt")
+
+_TOTALS = (
+    "trials",
+    "architectures",
+    "duplicates",
+    "rejected",
+    "search_seconds",
+    "llm_seconds",
+    "evaluation_seconds",
+    "llm_calls",
+    "prompt_tokens",
+    "completion_tokens",
+)
+# Below the limits of every tracking server; MLflow refuses longer ones.
+_LONGEST_VALUE = 5000
+_LONGEST_KEY = 250
+_ILLEGAL_IN_KEY = re.compile(r"[^\w\-. :]", re.ASCII)
+
+
+class Point(NamedTuple):
+    """One value of a metric."""
+
+    key: str
+    value: float
+    timestamp: int
+    step: int
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What is logged of one run.
+
+    Attributes:
+        folder: The run's folder.
+        ending: Which run it is and how it ended.
+        group_id: Hash of the spec without its seed, with its labels: runs of one group share a parent.
+        group_name: For people, e.g. ``"random_search on nasbench201-cifar10"``.
+        name: For people.
+        started: Milliseconds since the epoch.
+        params: Flattened spec.
+        tags: Labels, status, versions.
+        points: Metrics: the trials in order, then the final ones, no two of one key and step.
+    """
+
+    folder: Path
+    ending: Ending
+    group_id: str
+    group_name: str
+    name: str
+    started: int
+    params: dict[str, str]
+    tags: dict[str, str]
+    points: tuple[Point, ...]
+
+    @property
+    def mlflow_status(self) -> str:
+        """The run's status in MLflow's words."""
+        return "FAILED" if self.ending.status == "failed" else "FINISHED"
+
+    @property
+    def latest(self) -> dict[str, Point]:
+        """The last point of each metric."""
+        return {point.key: point for point in self.points}
+
+    @property
+    def artifacts(self) -> list[Path]:
+        """Files to keep with the run."""
+        return [path for name in ARTIFACTS if (path := self.folder / name).exists()]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Which run a folder holds, and how it ended: what tells whether it was logged before.
+
+    Attributes:
+        run_id: Hash of the run's spec.
+        status: As in ``run.json``.
+        ended: Milliseconds since the epoch.
+    """
+
+    run_id: str
+    status: str
+    ended: int
+
+
+class FinishedRun:
+    """The folder of a run that has ended. Only ``run.json`` is read until :meth:`record` is called.
+
+    Args:
+        folder: The run's folder.
+
+    Attributes:
+        ending: How the run ended; ``None`` while it has not.
+
+    Raises:
+        DataError: ``run.json`` is missing or corrupt.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.ending: Ending | None = None
+        with _data_errors(folder):
+            self._run = run = json.loads((folder / "run.json").read_bytes())
+            if run["status"] != "running":
+                self.ending = Ending(run["id"], run["status"], _milliseconds(run["ended"]))
+
+    def record(self) -> RunRecord:
+        """Read everything that is logged.
+
+        Raises:
+            DataError: A file of the run is corrupt.
+        """
+        with _data_errors(self._folder):
+            return _record(self._folder, self._run)
+
+
+@contextmanager
+def _data_errors(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
+        raise DataError(
+            f"{folder} cannot be logged: {type(error).__name__}: {error}. "
+            "Delete the folder, and `harness run` makes this run anew."
+        ) from error
+
+
+def _record(folder: Path, run: Mapping[str, Any]) -> RunRecord:
+    spec, status = run["spec"], run["status"]
+    labels, seed = spec["labels"], spec["seed"]
+    started, ended = _milliseconds(run["started"]), _milliseconds(run["ended"])
+    trials = _lines(folder / "trajectory.jsonl")
+    timestamps = _timestamps(_lines(folder / "timings.jsonl"), len(trials), started, ended)
+    group_id = _group_id(spec)
+    higher_is_better = run["metric"]["higher_is_better"]
+    points = list(_trial_points(trials, timestamps, run["cost_kind"], higher_is_better))
+    finals, missing = _final_scores(run)
+    totals = dict(run.get("totals") or {})
+    totals["rejected"] = sum(totals.get("rejected", {}).values())
+    finals |= {name: float(totals[name]) for name in _TOTALS if name in totals}
+    finals["seconds"] = float(run["seconds"])
+    points += [Point(key, value, ended, 0) for key, value in finals.items()]
+    return RunRecord(
+        folder=folder,
+        ending=Ending(run["id"], status, ended),
+        group_id=group_id,
+        group_name=f"{labels['strategy']} on {labels['benchmark']}",
+        name=f"{labels['strategy']} on {labels['benchmark']}, seed {seed}",
+        started=started,
+        params=_texts(_params(spec)),
+        tags=_texts(_tags(run) | missing | {"harness.group_id": group_id}),
+        points=tuple(points),
+    )
+
+
+def _lines(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a file of JSON lines; none where the run failed before it wrote the file."""
+    if not path.exists():
+        return []
+    # A line that a kill cut off has no end, and is not part of the file.
+    whole, _, _ = path.read_text("utf-8").rpartition("\n")
+    # One call of the parser for the file, not one per line: half the time.
+    lines: list[dict[str, Any]] = json.loads(f"[{whole.replace(chr(10), ',')}]")
+    return lines
+
+
+def _timestamps(timings: Sequence[Mapping[str, float]], trials: int, started: int, ended: int) -> list[int]:
+    """When each trial ended, counting only the time that the run was at work; evenly where not measured."""
+    if len(timings) < trials:
+        step = (ended - started) / trials
+        return [int(started + step * (i + 1)) for i in range(trials)]
+    seconds = accumulate(
+        t["search_seconds"] + t["llm_seconds"] + t["evaluation_seconds"] for t in timings[:trials]
+    )
+    return [int(started + 1000 * s) for s in seconds]
+
+
+def _trial_points(
+    trials: Sequence[Mapping[str, Any]],
+    timestamps: Sequence[int],
+    cost_kind: str,
+    higher_is_better: bool,
+) -> Iterator[Point]:
+    better = max if higher_is_better else min
+    hours_key = f"{cost_kind}_gpu_hours"
+    best: float | None = None
+    seconds = 0.0
+    for trial, timestamp in zip(trials, timestamps, strict=True):
+        step, valid = trial["trial"], float(trial["valid"])
+        yield Point("valid", valid, timestamp, step)
+        # A trial that was stopped early was scored at a lower fidelity: no rival to the others.
+        if trial["state"] == "complete" and valid == valid:
+            best = valid if best is None else better(best, valid)
+        if best is not None:
+            yield Point("best_valid", best, timestamp, step)
+        seconds += trial["gpu_seconds"]
+        yield Point(hours_key, seconds / 3600, timestamp, step)
+
+
+def _final_scores(run: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
+    """Scores of the recommendation, and why some are missing. The search has ended: ``test`` may be read."""
+    recommendation = run.get("recommendation")
+    if not recommendation:
+        return {}, {}
+    spec = run["spec"]["benchmark"]
+    try:
+        benchmark = make_benchmark(spec["name"], spec["params"])
+        arch = benchmark.space.from_ncode(recommendation["ncode"])
+    except HarnessError as error:
+        return {}, {"missing.final": str(error)}
+    if benchmark.digest != run["data"]["digest"]:
+        why = f"the run used the data {run['data']['digest']}, here are {benchmark.digest}"
+        return {}, {"missing.final": why}
+    scores: dict[str, float] = {}
+    missing: dict[str, str] = {}
+    for split in ("valid", "test"):
+        score = final_score(benchmark, arch, split)
+        if score.value is None:
+            missing[f"missing.final_{split}"] = score.missing or "not known"
+            continue
+        scores[f"final_{split}"] = float(score.value)
+        if score.optimum is not None:
+            regret = score.optimum - score.value
+            scores[f"final_{split}_regret"] = float(regret if benchmark.metric.higher_is_better else -regret)
+    return scores, missing
+
+
+def _params(spec: Mapping[str, Any]) -> dict[str, Any]:
+    strategy, benchmark, models = spec["strategy"], spec["benchmark"], spec.get("models") or {}
+    params = {"strategy": strategy["name"], "benchmark": benchmark["name"]}
+    params |= _flat("strategy", strategy["params"]) | _flat("benchmark", benchmark["params"])
+    if "dataset" in benchmark["params"]:
+        params["dataset"] = benchmark["params"]["dataset"]
+    params |= _flat("", spec["objective"]) | _flat("budget", spec["budget"])
+    if models:
+        params["model"] = ", ".join(models)
+    return params | _flat("models", models) | {"seed": spec["seed"]}
+
+
+def _tags(run: Mapping[str, Any]) -> dict[str, Any]:
+    spec, recommendation = run["spec"], run.get("recommendation") or {}
+    labels = spec["labels"]
+    tags = {
+        "strategy": labels["strategy"],
+        "benchmark": labels["benchmark"],
+        "dataset": spec["benchmark"]["params"].get("dataset"),
+        "sweep": labels["sweep"],
+        "seed": spec["seed"],
+        "status": run["status"],
+        "space": run["space"],
+        "metric": run["metric"]["name"],
+        "cost_kind": run["cost_kind"],
+        "harness.run_id": run["id"],
+        "mlflow.source.name": "harness",
+        "mlflow.source.type": "LOCAL",
+        "mlflow.source.git.commit": _commit(run.get("git")),
+    }
+    tags |= _flat("data", run["data"]) | _flat("version", run["versions"])
+    return tags | _flat("recommendation", recommendation)
+
+
+def _commit(git: object) -> object:
+    return git.get("commit") if isinstance(git, dict) else git
+
+
+def _group_id(spec: Mapping[str, Any]) -> str:
+    rest = {key: value for key, value in spec.items() if key != "seed"}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+
+
+def _flat(prefix: str, value: object) -> dict[str, Any]:
+    """Nested mappings as one, keys joined by dots."""
+    if not isinstance(value, dict):
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for key, inner in value.items():
+        flat |= _flat(f"{prefix}.{key}" if prefix else str(key), inner)
+    return flat
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+    """Keys and values as MLflow takes them; what is not set is left out."""
+    return {
+        _ILLEGAL_IN_KEY.sub("_", key)[:_LONGEST_KEY]: (
+            value if isinstance(value, str) else json.dumps(value)
+        )[:_LONGEST_VALUE]
+        for key, value in values.items()
+        if value is not None
+    }
+
+
+def _milliseconds(text: str) -> int:
+    moment = datetime.fromisoformat(text)
+    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)

