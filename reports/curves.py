@@ -1,0 +1,168 @@
+"""Anytime curves: how good the best architecture found so far is, over what was spent to find it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from typing import Any
+from typing import Literal
+
+import numpy as np
+
+from reports import statistics
+from reports.scores import seed_means
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import pandas as pd
+    from numpy.typing import NDArray
+
+    from harness.benchmarks import Benchmark
+    from reports.load import Results
+    from reports.scores import Ceiling
+    from reports.statistics import Floats
+
+Axis = Literal["architectures", "gpu-hours"]
+
+_GRID_POINTS = 300
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One strategy's curve over its finished runs.
+
+    Attributes:
+        strategy: Label.
+        x: ``(points,)``: distinct architectures, or GPU hours.
+        mean: ``(points,)``: mean over runs.
+        low: ``(points,)``: lower end of the 95 % bootstrap interval of the mean; NaN for a single run.
+        high: ``(points,)``: its upper end.
+        runs: Number of runs.
+    """
+
+    strategy: str
+    x: Floats
+    mean: Floats
+    low: Floats
+    high: Floats
+    runs: int
+
+
+@dataclass(frozen=True)
+class Panel:
+    """The curves of one benchmark over one axis.
+
+    Attributes:
+        benchmark: Label.
+        axis: What ``x`` is.
+        curves: One per strategy with a finished run, in the order of the sweep.
+        optimum: The best validation score of the space; NaN where not known.
+        final: Whether values are scored as in the table; otherwise they are what the search saw.
+        cost_kind: Whether GPU hours are ``simulated`` or ``measured``.
+        metric: As in ``run.json``.
+    """
+
+    benchmark: str
+    axis: Axis
+    curves: tuple[Curve, ...]
+    optimum: float
+    final: bool
+    cost_kind: str
+    metric: Mapping[str, Any]
+
+
+def panels(results: Results, label: str, ceiling: Ceiling) -> tuple[Panel, Panel]:
+    """The curves of a benchmark over distinct architectures and over GPU hours.
+
+    The value after a trial is that of the best architecture so far by what the search saw, scored as in the
+    table: at the highest fidelity, mean over training seeds. Where the search saw just that, nothing changes;
+    where it saw one noisy seed or few epochs, the curve does not profit from luck. Runs that failed or still
+    run are left out, as in the table; a run that ended early keeps its last value.
+
+    Args:
+        results: The runs.
+        label: Label of the benchmark.
+        ceiling: Of this benchmark.
+    """
+    runs = results.runs[results.runs["benchmark"] == label]
+    record = runs["record"].iloc[0]
+    better = bool(record["metric"]["higher_is_better"])
+    finished = runs[runs["finished"] & (runs["trials"] > 0)]
+    trials = dict(iter(results.trials[results.trials["run"].isin(finished.index)].groupby("run")))
+    best = {run: _best_trials(frame, better) for run, frame in trials.items()}
+
+    scores = None
+    if rescored := ceiling.benchmark is not None and not _sees_final_scores(finished, ceiling.benchmark):
+        assert ceiling.benchmark is not None
+        scores = _table(ceiling.benchmark, trials, best)
+    values = {run: _values(frame, best[run], scores) for run, frame in trials.items()}
+
+    groups = [
+        (str(strategy), list(group.index)) for strategy, group in finished.groupby("strategy", sort=False)
+    ]
+    over_architectures = []
+    over_hours = []
+    for strategy, members in groups:
+        aligned = statistics.align(
+            [statistics.by_architectures(values[run], trials[run]["duplicate"]) for run in members]
+        )
+        over_architectures.append(_curve(strategy, np.arange(1, aligned.shape[1] + 1, dtype=float), aligned))
+        hours = [trials[run]["gpu_seconds"].to_numpy() / 3600 for run in members]
+        grid = np.linspace(0, max(np.cumsum(h)[-1] for h in hours), _GRID_POINTS)
+        spent = np.array(
+            [statistics.by_cost(values[r], h, grid) for r, h in zip(members, hours, strict=True)]
+        )
+        over_hours.append(_curve(strategy, grid, spent))
+
+    common = {
+        "benchmark": label,
+        "optimum": ceiling.optimum["valid"],
+        "final": ceiling.benchmark is not None and (not rescored or scores is not None),
+        "cost_kind": record["cost_kind"],
+        "metric": record["metric"],
+    }
+    return (
+        Panel(axis="architectures", curves=tuple(over_architectures), **common),
+        Panel(axis="gpu-hours", curves=tuple(over_hours), **common),
+    )
+
+
+def _best_trials(trials: pd.DataFrame, better: bool) -> NDArray[np.intp]:
+    """Position of the best complete trial so far; -1 before the first."""
+    # A pruned trial was scored at a lower fidelity: its value compares with nothing.
+    seen = trials["valid"].where(trials["state"] == "complete")
+    return statistics.incumbents(seen, higher_is_better=better)
+
+
+def _sees_final_scores(runs: pd.DataFrame, benchmark: Benchmark) -> bool:
+    """Whether the searches of these runs saw the very scores that the table shows."""
+    final = {"fidelity": max(benchmark.fidelities), "noise": "mean"}
+    return all(spec["objective"] == final for spec in runs["spec"])
+
+
+def _table(
+    benchmark: Benchmark, trials: Mapping[int, pd.DataFrame], best: Mapping[int, NDArray[np.intp]]
+) -> dict[str, float] | None:
+    """Final score of every architecture that was the best of its run at some time."""
+    ncodes = sorted(
+        {n for run, frame in trials.items() for n in frame["ncode"].iloc[np.maximum(best[run], 0)]}
+    )
+    scores = seed_means(benchmark, ncodes)
+    return None if scores is None else dict(zip(ncodes, scores.tolist(), strict=True))
+
+
+def _values(trials: pd.DataFrame, best: NDArray[np.intp], scores: Mapping[str, float] | None) -> Floats:
+    at = np.maximum(best, 0)
+    if scores is None:
+        values = trials["valid"].to_numpy()[at]
+    else:
+        values = np.array([scores[ncode] for ncode in trials["ncode"].to_numpy()[at]])
+    return np.where(best < 0, np.nan, values)
+
+
+def _curve(strategy: str, x: Floats, values: Floats) -> Curve:
+    low, high = statistics.interval(values)
+    mean = values.mean(axis=0)
+    known = ~np.isnan(mean)
+    return Curve(strategy, x[known], mean[known], low[known], high[known], len(values))

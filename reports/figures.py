@@ -1,0 +1,153 @@
+"""Anytime curves as figures: PNG and SVG, equal bytes for equal results."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from reports.curves import Panel
+
+INK = "#1c1c1c"
+"""Colour of text and axes; the page turns it into that of its own text."""
+
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#e69f00", "#cc79a7", "#56b4e9", "#7a7a7a")
+"""Colours of Okabe and Ito (2008), which people with any colour vision tell apart, and a grey."""
+
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)))
+_MARKS_PER_CURVE = 7
+_SETTLED = 0.2
+
+_STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "svg.hashsalt": "nas-harness",
+    "svg.fonttype": "path",
+}
+
+
+def draw(panel: Panel) -> tuple[bytes, bytes]:
+    """Draw the curves of a benchmark.
+
+    Args:
+        panel: The curves. Those of a single run have no band.
+
+    Returns:
+        The figure as PNG and as SVG. The SVG has a transparent background.
+    """
+    with mpl.rc_context(_STYLE):
+        figure = _figure(panel)
+        return _png(figure), _svg(figure)
+
+
+def describe(panel: Panel) -> str:
+    """What a figure shows, for its caption and for people who do not see it."""
+    over = {
+        "architectures": "distinct architectures",
+        "gpu-hours": f"{panel.cost_kind} GPU hours",
+    }[panel.axis]
+    scored = (
+        "at the highest fidelity, mean over training seeds"
+        if panel.final
+        else "as the search saw it, because final scores are not available here"
+    )
+    counts = ", ".join(f"{curve.strategy} {curve.runs}" for curve in panel.curves)
+    return (
+        f"Validation {panel.metric['name']} of the best architecture so far ({scored}) over {over}: mean "
+        f"over finished runs ({counts or 'none yet'}), with the 95 % bootstrap interval of the mean."
+    )
+
+
+def _figure(panel: Panel) -> Figure:
+    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    axes = figure.add_subplot()
+    for i, curve in enumerate(panel.curves):
+        colour = PALETTE[i % len(PALETTE)]
+        dashes = _DASHES[i % len(_DASHES)]
+        step = max(1, len(curve.x) // _MARKS_PER_CURVE)
+        # Marks of different curves stand at different places, so that equal curves can be told apart.
+        offset = (i * step) // max(1, len(panel.curves)) % step
+        axes.fill_between(curve.x, curve.low, curve.high, step="post", color=colour, alpha=0.16, linewidth=0)
+        axes.plot(
+            curve.x,
+            curve.mean,
+            drawstyle="steps-post",
+            label=curve.strategy,
+            color=colour,
+            linestyle=dashes,
+            linewidth=1.7,
+            marker=_MARKERS[i % len(_MARKERS)],
+            markersize=5,
+            markevery=(offset, step),
+        )
+    if not np.isnan(panel.optimum):
+        label = f"optimum {panel.optimum:.{_decimals(panel)}f}"
+        axes.axhline(panel.optimum, color=INK, linewidth=0.9, linestyle=(0, (2, 2)), label=label)
+    _scale(axes, panel)
+    unit = f" ({panel.metric['unit']})" if panel.metric["unit"] else ""
+    axes.set_ylabel(f"Best validation {panel.metric['name']}{unit}")
+    axes.set_xlabel(
+        "Distinct architectures"
+        if panel.axis == "architectures"
+        else f"{panel.cost_kind.capitalize()} GPU hours"
+    )
+    axes.set_title(panel.benchmark)
+    axes.grid(visible=True, color=INK, alpha=0.12, linewidth=0.6)
+    if panel.curves:
+        figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9, handlelength=3.2)
+    else:
+        axes.text(0.5, 0.5, "no finished run yet", transform=axes.transAxes, ha="center", va="center")
+    return figure
+
+
+def _decimals(panel: Panel) -> int:
+    return 2 if panel.metric["unit"] == "%" else 4
+
+
+def _scale(axes: Axes, panel: Panel) -> None:
+    """Limits that show where strategies differ; the first few architectures may be far off."""
+    if not panel.curves:
+        return
+    axes.set_xlim(0, max(curve.x[-1] for curve in panel.curves))
+    if panel.axis == "architectures":
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
+    settled = np.concatenate([curve.mean[curve.x >= _SETTLED * curve.x[-1]] for curve in panel.curves])
+    shown = np.append(settled, panel.optimum)
+    low, high = float(np.nanmin(shown)), float(np.nanmax(shown))
+    margin = 0.06 * (high - low) or 0.05 * abs(high) or 1.0
+    axes.set_ylim(low - margin, high + margin)
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure)
+    figure.savefig(buffer, format="png", dpi=150, facecolor="white", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def _svg(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    FigureCanvasSVG(figure)
+    # A date, or the version of matplotlib, would make other bytes of equal results.
+    metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    figure.savefig(buffer, format="svg", transparent=True, metadata=metadata)
+    return buffer.getvalue()

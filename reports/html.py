@@ -1,0 +1,158 @@
+"""The report as one HTML page that needs no network: style and figures are inside."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from typing import Any
+
+from jinja2 import Environment
+from jinja2 import PackageLoader
+from jinja2 import StrictUndefined
+from markupsafe import Markup
+
+from reports.figures import INK
+from reports.figures import PALETTE
+from reports.formats import grid
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from collections.abc import Sequence
+
+    from reports.formats import Grid
+    from reports.load import Results
+    from reports.tables import BenchmarkTable
+
+_TRACEBACK_LINES = 15
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure of the page.
+
+    Attributes:
+        name: Unique within the page.
+        svg: The SVG file.
+        caption: What it shows.
+    """
+
+    name: str
+    svg: bytes
+    caption: str
+
+
+@dataclass(frozen=True)
+class Section:
+    """What the page says of one benchmark."""
+
+    table: BenchmarkTable
+    pictures: Sequence[Picture]
+
+
+def page(results: Results, sections: Sequence[Section]) -> str:
+    """The whole page.
+
+    Args:
+        results: The runs.
+        sections: One per benchmark.
+    """
+    environment = Environment(
+        loader=PackageLoader("reports"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    environment.filters["inline"] = _inline
+    runs = results.runs
+    return environment.get_template("report.html.j2").render(
+        results=results,
+        sections=[(section, _grid(section)) for section in sections],
+        statuses=runs["status"].value_counts(sort=False).to_dict(),
+        facts=_facts(results),
+        strategies=_strategies(results),
+        failed=[
+            (run.path, _tail(run.error)) for run in runs.itertuples() if run.status == "failed" or run.error
+        ],
+        unfinished=[(run.path, run.trials) for run in runs.itertuples() if run.status == "running"],
+        lacks_test=[
+            s.table.benchmark for s in sections if any(key == "test" for key, _ in s.table.footnotes)
+        ],
+        series=len(PALETTE),
+    )
+
+
+def _grid(section: Section) -> Grid:
+    return grid(section.table)
+
+
+def _facts(results: Results) -> list[tuple[str, str]]:
+    """What is true of the sweep as a whole, as name and text."""
+    records = list(results.runs["record"])
+    versions: dict[str, list[str]] = {}
+    for record in records:
+        for package, version in record.get("versions", {}).items():
+            known = versions.setdefault(package, [])
+            if version not in known:
+                known.append(version)
+    started = [r["started"] for r in records if r.get("started")]
+    ended = [r["ended"] for r in records if r.get("ended")]
+    facts = [
+        ("Data", _distinct(f"{r['data']['source']}, digest {r['data']['digest']}" for r in records)),
+        ("Search space", _distinct(r.get("space") for r in records)),
+        ("Versions", ", ".join(f"{package} {' / '.join(found)}" for package, found in versions.items())),
+        ("Commit", _distinct(_commit(r.get("git")) for r in records)),
+        ("Machine", _distinct(_machine(r.get("host")) for r in records)),
+        ("First run started", min(started, default="")),
+        ("Last run ended", max(ended, default="")),
+    ]
+    return [(name, text) for name, text in facts if text]
+
+
+def _distinct(texts: Iterable[str | None]) -> str:
+    return "; ".join(dict.fromkeys(text for text in texts if text))
+
+
+def _commit(git: dict[str, Any] | None) -> str | None:
+    if not git:
+        return None
+    return f"{git['commit']}{' with uncommitted changes' if git.get('changed') else ''}"
+
+
+def _machine(host: dict[str, Any] | None) -> str | None:
+    return f"{host['cpus']} CPUs, {host['platform']}" if host else None
+
+
+def _strategies(results: Results) -> list[tuple[str, str, str]]:
+    """Label, registered name and parameters of each strategy that has run, models among them."""
+    found = []
+    for label, group in results.runs.groupby("strategy", sort=False):
+        texts = dict.fromkeys(_parameters(spec) for spec in group["spec"])
+        names = dict.fromkeys(spec["strategy"]["name"] for spec in group["spec"])
+        found.append((str(label), " / ".join(names), " / ".join(texts)))
+    return found
+
+
+def _parameters(spec: dict[str, Any]) -> str:
+    parts = [f"{key} = {value}" for key, value in spec["strategy"]["params"].items()]
+    for model, params in spec.get("models", {}).items():
+        parts.append(f"{model}: " + ", ".join(f"{key} {value}" for key, value in params.items()))
+    return "; ".join(parts) or "defaults"
+
+
+def _tail(error: str | None) -> str:
+    return "\n".join((error or "no traceback was kept").rstrip().splitlines()[-_TRACEBACK_LINES:])
+
+
+def _inline(picture: Picture) -> Markup:
+    """The SVG as an element of the page, in the page's colours, with identifiers that are its own."""
+    text = picture.svg.decode()
+    text = text[text.index("<svg") :]
+    text = re.sub(r'(?<=\bid=")|(?<=href="#)|(?<=url\(#)', f"{picture.name}-", text)
+    text = text.replace(INK, "var(--ink)")
+    for i, colour in enumerate(PALETTE, start=1):
+        text = text.replace(colour, f"var(--series-{i})")
+    label = Markup.escape(picture.caption)
+    return Markup(text.replace("<svg", f'<svg role="img" aria-label="{label}"', 1))

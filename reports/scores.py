@@ -1,0 +1,128 @@
+"""Final scores of what the runs recommend, and the optimum of each benchmark."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from harness.errors import DataError
+from harness.errors import HarnessError
+from harness.errors import SpaceError
+from harness.scoring import final_score
+from harness.scoring import make_benchmark
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from collections.abc import Mapping
+
+    from harness.benchmarks import Benchmark
+    from reports.load import Results
+    from reports.statistics import Floats
+
+SPLITS = ("valid", "test")
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """What is known of a benchmark beside its runs.
+
+    Attributes:
+        benchmark: The benchmark; ``None`` where it cannot score here.
+        optimum: Split to the best seed-mean score of the space at the highest fidelity; NaN where not known.
+        missing: Split to the reason why it has no scores; holds only splits that lack them.
+    """
+
+    benchmark: Benchmark | None
+    optimum: Mapping[str, float]
+    missing: Mapping[str, str]
+
+
+def ceilings(results: Results) -> dict[str, Ceiling]:
+    """Benchmark label to its ceiling, for every benchmark of which there is a run.
+
+    Raises:
+        DataError: Two runs of one label score on different benchmarks.
+    """
+    return {str(label): _ceiling(group) for label, group in results.runs.groupby("benchmark", sort=False)}
+
+
+def final_scores(results: Results, known: Mapping[str, Ceiling]) -> pd.DataFrame:
+    """Scores of the recommendations at the highest fidelity, mean over training seeds.
+
+    Args:
+        results: The runs.
+        known: What :func:`ceilings` gives for them.
+
+    Returns:
+        One row per run, columns ``valid`` and ``test``; NaN where a run has no recommendation or the source
+        lacks the split.
+
+    Raises:
+        DataError: A recommendation is no architecture of its search space.
+    """
+    columns = results.runs[["benchmark", "ncode", "path"]].itertuples(index=False)
+    rows = [
+        _score(known[label], ncode, f"{results.folder / path}/run.json") for label, ncode, path in columns
+    ]
+    return pd.DataFrame(rows, index=results.runs.index, columns=list(SPLITS))
+
+
+def seed_means(benchmark: Benchmark, ncodes: Iterable[str]) -> Floats | None:
+    """Validation scores at the highest fidelity, mean over training seeds; ``None`` where there are none."""
+    space = benchmark.space
+    scores = [final_score(benchmark, space.from_ncode(ncode), "valid").value for ncode in ncodes]
+    return None if None in scores else np.array(scores, dtype=float)
+
+
+def _ceiling(runs: pd.DataFrame) -> Ceiling:
+    first = runs["spec"].iloc[0]["benchmark"]
+    for spec, path in zip(runs["spec"], runs["path"], strict=True):
+        if spec["benchmark"] != first:
+            raise DataError(
+                f"{path}: scores on another benchmark than the other runs of this label: "
+                f"{spec['benchmark']} instead of {first}. Keep different benchmarks in different sweeps."
+            )
+    try:
+        benchmark = make_benchmark(first["name"], first["params"])
+    except HarnessError as error:
+        return _without_scores(f"the benchmark cannot be used here: {error}")
+    digests = {record["data"].get("digest") for record in runs["record"]}
+    if digests != {benchmark.digest}:
+        return _without_scores(
+            f"the runs searched data of digest {', '.join(sorted(str(d)[:12] for d in digests))}, and this "
+            f"machine has {benchmark.digest[:12]}"
+        )
+    optimum = {}
+    missing = {}
+    for split in SPLITS:
+        if split not in benchmark.splits:
+            missing[split] = "the data behind these runs hold none; `harness data status` lists which do"
+            optimum[split] = math.nan
+            continue
+        try:
+            best = benchmark.optimum(split=split, fidelity=max(benchmark.fidelities))
+        except DataError as error:
+            missing[split] = str(error)
+            best = None
+        optimum[split] = best[1] if best else math.nan
+    return Ceiling(benchmark, optimum, missing)
+
+
+def _without_scores(reason: str) -> Ceiling:
+    return Ceiling(None, dict.fromkeys(SPLITS, math.nan), dict.fromkeys(SPLITS, reason))
+
+
+def _score(ceiling: Ceiling, ncode: str | None, file: str) -> list[float]:
+    benchmark = ceiling.benchmark
+    if benchmark is None or ncode is None:
+        return [math.nan] * len(SPLITS)
+    try:
+        arch = benchmark.space.from_ncode(ncode)
+    except SpaceError as error:
+        raise DataError(f"{file}: recommendation: {error}") from None
+    values = [final_score(benchmark, arch, split).value for split in SPLITS]
+    return [math.nan if value is None else value for value in values]
