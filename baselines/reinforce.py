@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -94,7 +95,9 @@ class Reinforce(Strategy):
         return logits
 
     def _learn(self, state: _Policy, trial: Trial) -> _Policy:
-        state.learn(trial.architecture, trial.score, self.learning_rate, self.ema)
+        # In a bare study a score may be infinite; it would leave nothing but NaN.
+        if math.isfinite(trial.score):
+            state.learn(trial.architecture, trial.score, self.learning_rate, self.ema)
         return state
 
 
