@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 import traceback
 from concurrent.futures import FIRST_COMPLETED
 from concurrent.futures import Future
@@ -89,7 +90,9 @@ class LocalExecutor:
         for variable in _THREAD_VARIABLES:
             os.environ.setdefault(variable, "1")
         pool = ProcessPoolExecutor(
-            min(workers, len(tasks)), mp_context=multiprocessing.get_context("spawn")
+            min(workers, len(tasks)),
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=_prepare,
         )
         left: list[Task] = []
         try:
@@ -112,8 +115,23 @@ class LocalExecutor:
         return [task for task in tasks if task in left] if left else []
 
 
-def _make(task: Task) -> Outcome:
+def _prepare() -> None:
+    """Set up a worker: quiet, and gone as soon as its parent is.
+
+    A worker that outlived a killed parent would go on writing a trajectory that the resumed sweep writes too.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+
+
+def _die_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _make(task: Task) -> Outcome:
     try:
         return search.run(
             task.spec, task.folder, endpoints=task.endpoints, environment=task.environment

