@@ -9,8 +9,6 @@ from harness.errors import SpecError
 from harness.errors import unknown_name
 from harness.spaces import NASBench201Space
 
-DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
-
 
 class NASBench201(TabularBenchmark):
     """Every cell of NAS-Bench-201, trained by its authors on one of three image data sets.
@@ -30,8 +28,8 @@ class NASBench201(TabularBenchmark):
     """
 
     def __init__(self, dataset: str = "cifar10", source: str = data.DEFAULT_SOURCE) -> None:
-        if dataset not in DATASETS:
-            raise SpecError(unknown_name("data set", dataset, DATASETS))
+        if dataset not in data.NASBENCH201_DATASETS:
+            raise SpecError(unknown_name("data set", dataset, data.NASBENCH201_DATASETS))
         self.source_name = source
         super().__init__(
             name="nasbench201",

@@ -147,29 +147,20 @@ def write_table(
     Args:
         path: Where; parent folders are made.
         space: Name of the search space.
-        columns: All of the same number of rows.
+        columns: At least one, all of the same number of rows.
         provenance: See :class:`Table`.
 
     Raises:
         DataError: The folder cannot be written, or the disk is full. No partial file is left.
     """
-    sizes = {len(column.values) for column in columns.values()}
-    if len(sizes) != 1:
-        raise DataError(f"table {path} would hold columns of {sorted(sizes)} rows; all must have the same.")
-    size = sizes.pop()
-    arrays = {name: np.ascontiguousarray(c.values, dtype="<f8") for name, c in sorted(columns.items())}
-    infos = {
-        name: ColumnInfo(columns[name].seeds, int((~np.isnan(values)).any(axis=1).sum()), _checksum(values))
-        for name, values in arrays.items()
-    }
-    digest = _digest(space, size, infos)
+    arrays, table = _prepare(path, space, columns, provenance)
     meta = {
         "format": FORMAT,
         "space": space,
-        "size": size,
-        "digest": digest,
-        "provenance": dict(provenance),
-        "columns": {name: vars(info) for name, info in infos.items()},
+        "size": table.size,
+        "digest": table.digest,
+        "provenance": table.provenance,
+        "columns": {name: vars(info) for name, info in table.columns.items()},
     }
     encoded = np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8)
     try:
@@ -187,7 +178,25 @@ def write_table(
             f"table {path} cannot be written: {error.strerror or error}. "
             "Free space there, or set HARNESS_DATA to a folder that can be written."
         ) from error
-    return Table(path, space, size, infos, dict(provenance), digest)
+    return table
+
+
+def content_digest(space: str, columns: Mapping[str, Column]) -> str:
+    """The digest that a table of these columns would have."""
+    return _prepare(Path(), space, columns, {})[1].digest
+
+
+def _prepare(
+    path: Path, space: str, columns: Mapping[str, Column], provenance: Mapping[str, str]
+) -> tuple[dict[str, NDArray[np.float64]], Table]:
+    """What goes into the file, and the table that it will be."""
+    arrays = {name: np.ascontiguousarray(c.values, dtype="<f8") for name, c in sorted(columns.items())}
+    infos = {
+        name: ColumnInfo(columns[name].seeds, int((~np.isnan(values)).any(axis=1).sum()), _checksum(values))
+        for name, values in arrays.items()
+    }
+    size = len(next(iter(arrays.values())))
+    return arrays, Table(path, space, size, infos, dict(provenance), _digest(space, size, infos))
 
 
 def _read_members(path: Path, names: list[str]) -> dict[str, NDArray[Any]]:
