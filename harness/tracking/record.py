@@ -243,6 +243,9 @@ def _final_scores(run: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, s
     scores: dict[str, float] = {}
     missing: dict[str, str] = {}
     for split in ("valid", "test"):
+        if split not in benchmark.splits:
+            missing[f"missing.final_{split}"] = f"no {split} scores in {benchmark.source}"
+            continue
         score = final_score(benchmark, arch, split)
         if score.value is None:
             missing[f"missing.final_{split}"] = score.missing or "not known"

@@ -14,9 +14,6 @@ from harness.tracking.tracker import Tracker
 if TYPE_CHECKING:
     from pathlib import Path
 
-# One transaction where the server is a database.
-_AT_A_TIME = 50
-
 
 @dataclass(frozen=True)
 class TrackSummary:
@@ -62,9 +59,7 @@ def track_results(results: Path, uri: str) -> TrackSummary:
     for folder in folders:
         store.check_format(folder)
         tracker = Tracker(uri, _name(folder))
-        runs = sorted(path.parent for path in folder.glob("*/*/*/run.json"))
-        for start in range(0, len(runs), _AT_A_TIME):
-            tracker.log(runs[start : start + _AT_A_TIME])
+        tracker.log(sorted(path.parent for path in folder.glob("*/*/*/run.json")))
         tracker.close()
         sweeps[tracker.sweep] = tracker.counts
     return TrackSummary(sweeps)

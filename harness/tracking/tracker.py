@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import statistics
+import time
 from collections import Counter
 from collections import defaultdict
 from collections.abc import Iterator
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
 
 
 _PAGE = 1000
+# Runs of one transaction, where the server is a database, and how long it waits for that many.
+_AT_A_TIME = 50
+_SECONDS_BETWEEN = 1.0
 _MEANS = ("final_valid", "final_test", "final_valid_regret", "final_test_regret")
 _SUMS = (
     "simulated_gpu_hours",
@@ -86,6 +91,14 @@ class Counts:
     unfinished: int = 0
     unreadable: list[str] = field(default_factory=list)
 
+    def __str__(self) -> str:
+        parts = [f"{self.logged} logged", f"{self.known} logged before"]
+        if self.unfinished:
+            parts.append(f"{self.unfinished} not finished")
+        if self.unreadable:
+            parts.append(f"{len(self.unreadable)} unreadable")
+        return "\n  ".join([", ".join(parts), *self.unreadable])
+
 
 class Tracker:
     """Logs the finished runs of one sweep, from their folders.
@@ -98,7 +111,7 @@ class Tracker:
         sweep: Name of the sweep; MLflow's experiment has this name, and is made where it is missing.
 
     Attributes:
-        counts: What became of the folders that were given to :meth:`log`.
+        counts: What became of the folders that were given to :meth:`log` and are written.
 
     Raises:
         TrackingError: The tracking server cannot be used.
@@ -112,23 +125,49 @@ class Tracker:
         self._parents: dict[str, _Parent] = {}
         # MLflow's ids of child runs that were cut off while they were being logged, by run id.
         self._cut_off: dict[str, str] = {}
+        self._waiting: list[Path] = []
+        self._written = -math.inf
         self._client = connect(uri)
         with tracking_errors(self.uri):
             self._experiment: Experiment = self._find_or_create_experiment()
             self._writer = make_writer(self.uri, self._client, self._experiment)
             self._look_up()
 
-    def log(self, folders: Sequence[Path]) -> Counts:
+    def log(self, folders: Sequence[Path]) -> None:
         """Log finished runs; what is not finished, or was logged before, is passed over.
 
-        Call it with many folders at a time: they share a transaction where the server is a database.
-
-        Returns:
-            Counts over all calls, also found in :attr:`counts`.
+        Calls that follow each other fast are written together, at the latest by :meth:`close`: a transaction
+        for each run alone would cost half as much again.
 
         Raises:
-            TrackingError: The tracking server cannot be used. Nothing is lost: log the folders again.
+            TrackingError: The tracking server cannot be used. Nothing is lost: log the folders again, with a
+                new tracker.
         """
+        self._waiting += folders
+        while len(self._waiting) >= _AT_A_TIME or (
+            self._waiting and time.monotonic() - self._written >= _SECONDS_BETWEEN
+        ):
+            self._write_some()
+
+    def close(self) -> None:
+        """Write what waits, bring the aggregates of the parents up to date, and mark the parents as finished.
+
+        Raises:
+            TrackingError: The tracking server cannot be used.
+        """
+        while self._waiting:
+            self._write_some()
+        groups = defaultdict(list)
+        for child in self._children.values():
+            groups[child.group_id].append(child)
+        with tracking_errors(self.uri):
+            for group_id, children in groups.items():
+                parent = self._parents[group_id]
+                if parent.stale:
+                    self._finish_parent(parent, children)
+
+    def _write_some(self) -> None:
+        folders, self._waiting = self._waiting[:_AT_A_TIME], self._waiting[_AT_A_TIME:]
         records = list(self._new_records(folders))
         with tracking_errors(self.uri):
             for record in records:
@@ -146,22 +185,7 @@ class Tracker:
                 {key: point.value for key, point in record.latest.items()},
             )
         self.counts.logged += len(records)
-        return self.counts
-
-    def close(self) -> None:
-        """Bring the aggregates of the parents up to date, and mark the parents as finished.
-
-        Raises:
-            TrackingError: The tracking server cannot be used.
-        """
-        groups = defaultdict(list)
-        for child in self._children.values():
-            groups[child.group_id].append(child)
-        with tracking_errors(self.uri):
-            for group_id, children in groups.items():
-                parent = self._parents[group_id]
-                if parent.stale:
-                    self._finish_parent(parent, children)
+        self._written = time.monotonic()
 
     def _find_or_create_experiment(self) -> Experiment:
         from mlflow.exceptions import MlflowException

@@ -40,6 +40,8 @@ class ToyBenchmark:
     """Scores by the digits of the NCode; its source has no test column for codes that start with 2."""
 
     space = SPACE
+    source = "made up"
+    splits = ("valid", "test")
     digest = "d1"
     metric = SimpleNamespace(higher_is_better=True)
 
@@ -314,6 +316,18 @@ def test_why_a_score_is_missing_is_said(tmp_path: Path, uri: str) -> None:
     assert run["tags"]["missing.final_test"] == "no test column"
 
 
+def test_a_split_that_the_data_lack_is_not_asked_for(
+    tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ToyBenchmark, "splits", ("valid",))
+    folder = tmp_path / SWEEP
+    make_run(folder)
+    track(folder, uri)
+    run = read(uri)[f"random_search on {BENCHMARK}, seed 0"]
+    assert "final_test" not in run["latest"]
+    assert run["tags"]["missing.final_test"] == "no test scores in made up"
+
+
 def test_scores_are_not_read_from_other_data(
     tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -485,11 +499,13 @@ _LOG_FOR_EVER = """
 import sys
 from pathlib import Path
 from harness.tracking import Tracker
+from harness.tracking import tracker as tracker_module
 from harness.tracking import writer
 uri, sweep, scheme = sys.argv[1], Path(sys.argv[2]), sys.argv[3]
 writer.DATABASE_SCHEMES = (scheme,)
 tracker = Tracker(uri, sweep.name)
 print("ready", flush=True)
+tracker_module._SECONDS_BETWEEN = 0
 for folder in sorted(path.parent for path in sweep.rglob("run.json")):
     tracker.log([folder])
 tracker.close()
@@ -652,12 +668,24 @@ def test_a_lost_server_in_the_middle_is_a_tracking_error(sweep: Path, uri: str) 
         tracker.log([sweep / BENCHMARK / "random_search" / "seed-0"])
 
 
+def test_runs_that_end_together_are_written_together(sweep: Path, uri: str) -> None:
+    folders = sorted(path.parent for path in sweep.rglob("run.json"))
+    tracker = Tracker(uri, SWEEP)
+    tracker.log(folders[:1])
+    assert tracker.counts.logged == 1
+    for folder in folders[1:]:
+        tracker.log([folder])
+    assert tracker.counts.logged == 1
+    tracker.close()
+    assert tracker.counts.logged == 6
+
+
 def test_results_are_tracked_later(sweep: Path, uri: str) -> None:
     summary = track_results(sweep, uri)
     assert summary.logged == 6
     assert track_results(sweep.parent, uri).logged == 0
     assert len(read(uri)) == 8
-    assert str(summary).startswith(SWEEP)
+    assert str(summary) == f"{SWEEP}: 6 logged, 0 logged before"
 
 
 def test_a_folder_without_sweeps_is_a_store_error(tmp_path: Path, uri: str) -> None:
