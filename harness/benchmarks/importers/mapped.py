@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError
 from ruamel.yaml.error import YAMLError
 
 from harness.benchmarks.importers.builder import LEGAL_COLUMNS
@@ -100,8 +101,11 @@ def read(
 def _read_mapping(path: Path) -> dict[str, str]:
     try:
         content = YAML(typ="safe").load(path.read_text("utf-8"))
+    except MarkedYAMLError as error:
+        line = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise DataError(f"mapping {path}{line} cannot be read as YAML: {error.problem}") from error
     except (OSError, UnicodeDecodeError, YAMLError) as error:
-        raise DataError(f"mapping {path} cannot be read as YAML: {error}") from error
+        raise DataError(f"mapping {path} cannot be read as YAML: {_first_line(error)}") from error
     lines = content.items() if isinstance(content, dict) else [(None, None)]
     if not all(isinstance(name, str) and isinstance(column, str) for name, column in lines):
         raise DataError(

@@ -97,7 +97,7 @@ def _tar_files(path: Path, stack: ExitStack) -> dict[str, Opener]:
         stack.enter_context(archive)
         members = archive.getmembers()
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} is no readable .tar: {error}. Download it again.") from error
+        raise DataError(f"{path} is no readable .tar, or it is truncated. Download it again.") from error
     return {
         PurePosixPath(member.name).name: partial(_open_member, archive, member)
         for member in members
