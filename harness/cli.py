@@ -15,6 +15,9 @@ from harness.errors import SpecError
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
+
+    from harness.experiment import RunSpec
 
 app = typer.Typer(
     name="harness",
@@ -23,7 +26,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-data_app = typer.Typer(help="Tables of benchmarks: what is there, and importing official files.", no_args_is_help=True)
+data_app = typer.Typer(
+    help="Tables of benchmarks: what is there, and importing official files.", no_args_is_help=True
+)
 app.add_typer(data_app, name="data")
 
 ExperimentsArgument = Annotated[Path, typer.Argument(metavar="[FILE]", help="The experiments file.")]
@@ -50,11 +55,16 @@ def run(
         list[str] | None,
         typer.Option(help="Only runs whose strategy, benchmark, or benchmark/strategy fits this pattern."),
     ] = None,
-    seeds: Annotated[str | None, typer.Option(metavar="A:B", help="Seeds A to B-1 in place of the file's.")] = None,
+    seeds: Annotated[
+        str | None, typer.Option(metavar="A:B", help="Seeds A to B-1 in place of the file's.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
     results: Annotated[Path | None, typer.Option(help="Results folder in place of the file's.")] = None,
     track: Annotated[bool, typer.Option(help="Log to MLflow.")] = True,
-    retry_failed: Annotated[bool, typer.Option(help="Make the runs that failed earlier, and only those.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option(help="Make the runs that failed earlier, and only those.")
+    ] = False,
+    report: Annotated[bool, typer.Option(help="Make the report when the runs have ended.")] = True,
     dry_run: Annotated[bool, typer.Option(help="Check everything and list the runs, but make none.")] = False,
 ) -> None:
     """Run a sweep: strategies x benchmarks x seeds. What is finished is not run again."""
@@ -86,7 +96,8 @@ def run(
             retry_failed=retry_failed,
             progress=progress,
         )
-    _report(result.folder, None, console)
+    if report:
+        _report(result.folder, None, console)
     for path, reason in result.failed.items():
         console.print(f"[red]failed[/red] {path}: {reason}", highlight=False)
     if uri is not None and not result.untracked:
@@ -95,9 +106,11 @@ def run(
         raise typer.Exit(1)
 
 
-@app.command()
-def report(
-    folder: Annotated[Path, typer.Argument(metavar="RESULTS", help="Folder of one sweep, e.g. results/quickstart.")],
+@app.command("report")
+def make_report(
+    folder: Annotated[
+        Path, typer.Argument(metavar="RESULTS", help="Folder of one sweep, e.g. results/quickstart.")
+    ],
     out: Annotated[Path | None, typer.Option(help="Where to write; RESULTS/report without.")] = None,
 ) -> None:
     """Make tables, curves and one HTML page from a results folder."""
@@ -135,8 +148,12 @@ def list_registered(
 
 @app.command()
 def track(
-    folder: Annotated[Path, typer.Argument(metavar="RESULTS", help="A sweep's folder, or the folder of all results.")],
-    uri: Annotated[str | None, typer.Option(help="MLflow tracking URI; that of the experiments file without.")] = None,
+    folder: Annotated[
+        Path, typer.Argument(metavar="RESULTS", help="A sweep's folder, or the folder of all results.")
+    ],
+    uri: Annotated[
+        str | None, typer.Option(help="MLflow tracking URI; that of the experiments file without.")
+    ] = None,
     file: Annotated[Path, typer.Option(help="The experiments file.")] = DEFAULT_FILE,
 ) -> None:
     """Log finished runs to MLflow. Runs that are there already are left alone."""
@@ -174,9 +191,13 @@ def data_status() -> None:
 def data_import(
     benchmark: Annotated[str, typer.Argument(help="E.g. nasbench201.")],
     path: Annotated[Path, typer.Argument(help="Official archive or folder, .pth, Parquet or CSV.")],
-    name: Annotated[str, typer.Option(help="Name of the new table, for `source:` in experiments.yaml.")] = "official",
+    name: Annotated[
+        str, typer.Option(help="Name of the new table, for `source:` in experiments.yaml.")
+    ] = "official",
     mapping: Annotated[Path | None, typer.Option(help="YAML file that maps columns (Parquet, CSV).")] = None,
-    column: Annotated[list[str] | None, typer.Option(help="One mapping, e.g. cifar10/valid/200=my_column.")] = None,
+    column: Annotated[
+        list[str] | None, typer.Option(help="One mapping, e.g. cifar10/valid/200=my_column.")
+    ] = None,
     allow_partial: Annotated[bool, typer.Option(help="Accept a table that lacks cells.")] = False,
 ) -> None:
     """Import a table of a benchmark from its official files. See docs/data.md."""
@@ -211,7 +232,7 @@ def _seeds(text: str | None) -> tuple[int, ...] | None:
         raise SpecError(f"--seeds: {error}.") from None
 
 
-def _plan_table(name, specs, root):  # type: ignore[no-untyped-def]
+def _plan_table(name: str, specs: list[RunSpec], root: Path) -> Table:
     from rich.table import Table
 
     from harness.store import RunFolder

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from typing import Any
 
+from rich.markup import escape
+from rich.table import Column
 from rich.table import Table
 
 from harness import environment
@@ -38,7 +40,7 @@ def examine(file: Path, console: Console) -> bool:
     checks = Table("", "what", "found", title="harness doctor")
     healthy = True
     for mark, what, found in _checks(file):
-        checks.add_row(mark, what, found)
+        checks.add_row(mark, escape(what), escape(found))
         healthy &= mark != _BAD
     console.print(checks)
     console.print(data_table(data.status()))
@@ -47,10 +49,22 @@ def examine(file: Path, console: Console) -> bool:
 
 def data_table(tables: Iterable[TableStatus]) -> Table:
     """The state of benchmark tables, for a terminal."""
-    shown = Table("table", "state", "size", "holds", "path", title="tables")
+    shown = Table(Column("table", overflow="fold"), "state", "columns", title="tables", show_lines=True)
     for table in tables:
-        size = "–" if table.bytes is None else f"{table.bytes / 1e6:.1f} MB"
-        shown.add_row(f"{table.benchmark}/{table.name}", table.state, size, table.holds, str(table.path))
+        state = [f"{table.benchmark}, source: {table.name}", str(table.path)]
+        if table.digest is not None:
+            state.append(f"{table.size_bytes / 1e6:.1f} MB, digest {table.digest[:12]}")
+        columns = [
+            f"{c.dataset}/{c.split}/{c.fidelity}: "
+            + (f"{len(c.seeds)} seeds" if c.seeds else "means only")
+            + ("" if c.architectures == table.size else f", {c.architectures:,} of {table.size:,} cells")
+            for c in table.columns
+        ]
+        shown.add_row(
+            escape("\n".join(state)),
+            escape(table.state if table.problem is None else f"{table.state}: {table.problem}"),
+            escape("\n".join(columns)),
+        )
     return shown
 
 

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from typing import Annotated
 from typing import Any
 from typing import Literal
-from typing import Self
 
 from pydantic import BaseModel
 from pydantic import ConfigDict
@@ -43,6 +42,8 @@ if TYPE_CHECKING:
 
     from harness.benchmarks import Benchmark
     from harness.spaces import SearchSpace
+
+Location = tuple[str | int, ...]
 
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _ENGINE_PARAMETERS = {"self", "space", "seed"}
@@ -148,7 +149,7 @@ class Experiments(Section):
 
     results: str = "results"
     tracking: Tracking = Tracking()
-    models: dict[str, ModelEntry] = {}
+    models: dict[str, ModelEntry] = Field(default_factory=dict)
     sweeps: Annotated[dict[str, Sweep], Field(min_length=1)]
 
     @field_validator("sweeps")
@@ -306,12 +307,12 @@ class ExperimentsFile:
             DataError: Data that a benchmark needs are missing.
         """
         sweep = self.experiments.sweeps[name]
-        at = ("sweeps", name)
+        at: Location = ("sweeps", name)
         strategies = self._strategies(sweep, at)
         specs = []
         benchmarks: dict[str, Named] = {}
         for b, entry in enumerate(sweep.benchmarks):
-            here = (*at, "benchmarks", b)
+            here: Location = (*at, "benchmarks", b)
             with self._locate(here):
                 cls = registry.load("benchmark", entry.name)
             for label, raw in entry.expand():
@@ -355,10 +356,10 @@ class ExperimentsFile:
         params = {k: v for k, v in self.model(model).items() if k not in operational}
         return {"kind": kind, **params}
 
-    def _strategies(self, sweep: Sweep, at: tuple[str, ...]) -> dict[str, Named]:
+    def _strategies(self, sweep: Sweep, at: Location) -> dict[str, Named]:
         strategies: dict[str, Named] = {}
         for s, entry in enumerate(sweep.strategies):
-            here = (*at, "strategies", s)
+            here: Location = (*at, "strategies", s)
             with self._locate(here):
                 cls = registry.load("strategy", entry.name)
             params = self._arguments(cls, f"strategy {entry.name!r}", entry.params, here)
@@ -379,9 +380,7 @@ class ExperimentsFile:
             strategies[label] = Named(name=entry.name, params=params)
         return strategies
 
-    def _arguments(
-        self, cls: type, what: str, raw: Mapping[str, Any], here: tuple[str | int, ...]
-    ) -> dict[str, Any]:
+    def _arguments(self, cls: type, what: str, raw: Mapping[str, Any], here: Location) -> dict[str, Any]:
         model = arguments_model(cls)
         for key in raw:
             if key not in model.model_fields:
@@ -394,21 +393,21 @@ class ExperimentsFile:
             raise SpecError("\n".join(self._explain(error, here))) from None
         return dict(raw)
 
-    def _explain(self, error: ValidationError, at: tuple[str | int, ...] = ()) -> Iterator[str]:
+    def _explain(self, error: ValidationError, at: Location = ()) -> Iterator[str]:
         for detail in error.errors():
             location = [*at, *detail["loc"]]
             if "key" in detail.get("ctx", {}):
                 location.append(detail["ctx"]["key"])
-            yield f"{self._file.where(location)}: {_sentence(detail)}"
+            yield f"{self._file.where(tuple(location))}: {_sentence(detail)}"
 
-    def _locate(self, location: Sequence[str | int]) -> _Located:
+    def _locate(self, location: Location) -> _Located:
         return _Located(self._file, location)
 
 
 class _Located:
     """Puts file, line and key before the message of a :class:`SpecError` raised inside."""
 
-    def __init__(self, file: YamlFile, location: Sequence[str | int]) -> None:
+    def __init__(self, file: YamlFile, location: Location) -> None:
         self._where = file.where(location)
 
     def __enter__(self) -> None:
@@ -437,9 +436,7 @@ def _try(strategy: Named, space: SearchSpace) -> None:
         raise SpecError(f"strategy {strategy.name!r}: {error}") from None
 
 
-def _checked_objective(
-    sweep: Sweep, benchmark: Benchmark, strategies: Mapping[str, Named]
-) -> Objective:
+def _checked_objective(sweep: Sweep, benchmark: Benchmark, strategies: Mapping[str, Named]) -> Objective:
     """The objective with its fidelity filled in, after checks that need the benchmark itself."""
     name = benchmark.name
     size = benchmark.space.size

@@ -138,9 +138,7 @@ class History:
         """
         return max(self.trials, key=lambda trial: trial.score)
 
-    def fold(
-        self, key: object, initial: Callable[[], State], step: Callable[[State, Trial], State]
-    ) -> State:
+    def fold(self, key: object, initial: Callable[[], State], step: Callable[[State, Trial], State]) -> State:
         """Reduce the trials to a state, as ``functools.reduce`` does, going on where the last call ended.
 
         The result is always that of the whole reduction; the state of the last call only saves time. So a

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from harness.strategy import Strategy
 
 # Optuna stamps every trial; a trajectory must not depend on a clock.
-_NO_TIME = datetime.datetime(1970, 1, 1)
+_NO_TIME = datetime.datetime.fromtimestamp(0, datetime.UTC)
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class _Run:
             record["recommendation"] = search.recommendation()
         except StoreError:
             raise
-        except Exception as failure:
+        except Exception as failure:  # noqa: BLE001  (any failure of a plug-in ends this run alone)
             status, error = "failed", f"{type(failure).__name__}: {failure}"
             store.write_error(traceback.format_exc())
         finally:
@@ -378,9 +378,7 @@ class Search:
             intermediate_values={},
         )
 
-    def _row(
-        self, number: int, proposal: Proposal, rungs: list[Evaluation], state: TrialState
-    ) -> Row:
+    def _row(self, number: int, proposal: Proposal, rungs: list[Evaluation], state: TrialState) -> Row:
         last = rungs[-1]
         row = Row(
             trial=number,

@@ -241,7 +241,7 @@ def write_json(path: Path, content: Any) -> None:
     with storage_errors(path):
         temporary = path.with_suffix(".tmp")
         temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
+        temporary.replace(path)
 
 
 @contextlib.contextmanager

@@ -234,9 +234,7 @@ def make_server(file: ExperimentsFile, name: str) -> ModelServer:
     return server
 
 
-def _write_sweep(
-    folder: Path, file: ExperimentsFile, name: str, planned: Sequence[RunSpec]
-) -> None:
+def _write_sweep(folder: Path, file: ExperimentsFile, name: str, planned: Sequence[RunSpec]) -> None:
     sweep = file.experiments.sweeps[name]
     path = folder / "sweep.json"
     content = {

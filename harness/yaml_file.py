@@ -35,7 +35,9 @@ class YamlFile:
         try:
             text = path.read_text(encoding="utf-8")
         except FileNotFoundError:
-            raise SpecError(f"{path}: there is no such file; give the path of your experiments.yaml.") from None
+            raise SpecError(
+                f"{path}: there is no such file; give the path of your experiments.yaml."
+            ) from None
         except IsADirectoryError:
             raise SpecError(f"{path}: this is a folder; give the path of a YAML file.") from None
         except UnicodeDecodeError as error:
@@ -47,7 +49,9 @@ class YamlFile:
         try:
             self._document = YAML(typ="rt").load(text)
         except DuplicateKeyError as error:
-            raise SpecError(f"{self._at(error)}: {_first_line(error.problem)}; keep one of the two.") from None
+            raise SpecError(
+                f"{self._at(error)}: {_first_line(error.problem)}; keep one of the two."
+            ) from None
         except MarkedYAMLError as error:
             hint = " Indent with spaces, not tabs." if "\t" in text else ""
             raise SpecError(f"{self._at(error)}: this is no YAML: {error.problem}.{hint}") from None

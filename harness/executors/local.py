@@ -81,9 +81,7 @@ class LocalExecutor:
                     done([_died(task)])
             left = self._pool([task for task in left if task not in suspects], done, self.workers)
 
-    def _pool(
-        self, tasks: Sequence[Task], done: Callable[[list[Outcome]], None], workers: int
-    ) -> list[Task]:
+    def _pool(self, tasks: Sequence[Task], done: Callable[[list[Outcome]], None], workers: int) -> list[Task]:
         """Make runs in one pool; returns those that a dying worker left behind."""
         if not tasks:
             return []
@@ -133,12 +131,10 @@ def _die_with_parent() -> None:
 
 def _make(task: Task) -> Outcome:
     try:
-        return search.run(
-            task.spec, task.folder, endpoints=task.endpoints, environment=task.environment
-        )
+        return search.run(task.spec, task.folder, endpoints=task.endpoints, environment=task.environment)
     except HarnessError as error:
         return Outcome(task.folder, "failed", 0, str(error))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  (any failure of a plug-in ends this run alone)
         store = RunFolder(task.folder)
         store.write_error(traceback.format_exc())
         return Outcome(task.folder, "failed", 0, f"{type(error).__name__}: {error}")

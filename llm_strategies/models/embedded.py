@@ -12,6 +12,7 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import IO
+from typing import ClassVar
 
 from harness.errors import ModelError
 from harness.errors import SpecError
@@ -46,6 +47,8 @@ class EmbeddedServer:
     Raises:
         SpecError: A number is out of range.
     """
+
+    operational_parameters: ClassVar[frozenset[str]] = frozenset({"port", "startup_seconds"})
 
     def __init__(
         self,
@@ -93,7 +96,7 @@ class EmbeddedServer:
                     *(sys.executable, "-m", "llm_strategies.models.llama_process"),
                     *("--model", str(model)),
                     *("--host", HOST),
-                    *("--port", str(self.port or _free_port())),
+                    *("--port", str(self.port or 0)),
                     *("--threads", str(self.threads)),
                     *("--context", str(self.context)),
                     *("--parent", str(os.getpid())),
@@ -192,7 +195,7 @@ def _missing_llama() -> str | None:
 
 
 def _require_free(port: int) -> None:
-    # llama.cpp shares a port that another process listens on instead of failing.
+    # Asked before loading, for llama.cpp says no more than that it failed to start.
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -202,13 +205,6 @@ def _require_free(port: int) -> None:
                 f"port {port} of {HOST} is in use ({error.strerror}); "
                 "stop the other process, choose another `port`, or leave `port` out to take a free one."
             ) from error
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def _require(key: str, value: int, low: int, high: int) -> None:

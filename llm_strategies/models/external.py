@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from harness.errors import ModelError
 from harness.errors import unknown_name
 from harness.models import Endpoint
@@ -16,6 +18,8 @@ class ExternalServer:
         model: Name of the model, as the server lists it.
         api_key_variable: Environment variable that holds the key; ``None`` where none is needed.
     """
+
+    operational_parameters: ClassVar[frozenset[str]] = frozenset({"base_url", "api_key_variable"})
 
     def __init__(self, *, base_url: str, model: str, api_key_variable: str | None = None) -> None:
         self.endpoint = Endpoint(base_url.rstrip("/"), model, api_key_variable)

@@ -41,9 +41,7 @@ def make_spec() -> MakeSpec:
     ) -> experiment.RunSpec:
         return experiment.RunSpec(
             strategy=experiment.Named(name=strategy, params=params or {}),
-            benchmark=experiment.Named(
-                name="nasbench201", params={"dataset": dataset, "source": source}
-            ),
+            benchmark=experiment.Named(name="nasbench201", params={"dataset": dataset, "source": source}),
             objective=experiment.Objective(fidelity=fidelity, noise=noise),  # type: ignore[arg-type]
             budget=Budget(**(budget or {"architectures": 20})),
             seed=seed,

@@ -183,9 +183,7 @@ def test_an_import_of_a_wrong_file(tmp_path: Path) -> None:
     assert "wrong.pth" in refused("data", "import", "nasbench201", wrong, cwd=tmp_path)
 
 
-def test_a_missing_table_and_a_corrupt_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_table_and_a_corrupt_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = write(tmp_path, "results")
     text = file.read_text()
     file.write_text(text.replace("dataset: [", "source: nowhere, dataset: ["))

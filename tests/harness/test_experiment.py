@@ -103,10 +103,22 @@ BAD = [
     ("unknown benchmark", "name: nasbench201", "name: nasbench202", 4, ["did you mean 'nasbench201'"]),
     ("unknown data set", "[cifar10, cifar100]", "cifar1000", 4, ["cifar1000", "cifar100"]),
     ("unknown key of the sweep", "    seeds: 2", "    seed: 2", 8, ["unknown key 'seed'", "'seeds'"]),
-    ("unknown key of the budget", "architectures: 10", "architecures: 10", 9, ["did you mean 'architectures'"]),
+    (
+        "unknown key of the budget",
+        "architectures: 10",
+        "architecures: 10",
+        9,
+        ["did you mean 'architectures'"],
+    ),
     ("unknown key at the top", "sweeps:", "sweps:", 1, ["unknown key 'sweps'", "did you mean 'sweeps'"]),
     ("unknown parameter", "population: 5", "populaton: 5", 7, ["did you mean 'population'"]),
-    ("wrong type of a parameter", "population: 5", "population: many", 7, ["population", "integer", "'many'"]),
+    (
+        "wrong type of a parameter",
+        "population: 5",
+        "population: many",
+        7,
+        ["population", "integer", "'many'"],
+    ),
     ("a number in quotes", "architectures: 10", "architectures: '10'", 9, ["architectures", "integer"]),
     ("no seeds", "seeds: 2", "seeds: 0", 8, ["at least 1"]),
     ("negative seeds", "seeds: 2", "seeds: -3", 8, ["at least 1"]),
@@ -121,10 +133,22 @@ BAD = [
         ["15,626", "15,625", "budget.architectures"],
     ),
     ("no such fidelity", "    seeds: 2\n", "    seeds: 2\n    objective: {fidelity: 90}\n", 4, ["90", "200"]),
-    ("unknown noise", "    seeds: 2\n", "    seeds: 2\n    objective: {noise: loud}\n", 9, ["'mean' or 'drawn'"]),
+    (
+        "unknown noise",
+        "    seeds: 2\n",
+        "    seeds: 2\n    objective: {noise: loud}\n",
+        9,
+        ["'mean' or 'drawn'"],
+    ),
     ("the same label twice", "label: young", "label: random_search", 7, ["two strategies", "label"]),
     ("a label that is no folder name", "label: young", "label: ../x", 7, ["a label names a folder"]),
-    ("a model that is not declared", "random_search", "{name: lm_searcher, model: gpt}", 6, ["unknown model 'gpt'"]),
+    (
+        "a model that is not declared",
+        "random_search",
+        "{name: lm_searcher, model: gpt}",
+        6,
+        ["unknown model 'gpt'"],
+    ),
     ("a model that is missing", "random_search", "lm_searcher", 6, ["needs `model`"]),
     ("several fidelities where there is one", "random_search", "bohb", 4, ["bohb", "200"]),
     ("a mapping for seeds", "seeds: 2", "seeds: {from: 1}", 8, ["a count, a range 'A:B' or a list"]),
@@ -173,7 +197,7 @@ def test_an_empty_sweep_is_named(tmp_path: Path) -> None:
     text = "sweeps: {s: {benchmarks: [], strategies: [], seeds: 1, budget: {trials: 1}}}\n"
     file = tmp_path / "experiments.yaml"
     file.write_text(text)
-    with pytest.raises(SpecError, match="sweeps.s.benchmarks.*at least 1") as caught:
+    with pytest.raises(SpecError, match=r"sweeps\.s\.benchmarks.*at least 1") as caught:
         experiment.read_experiments(file)
     assert "sweeps.s.strategies" in str(caught.value)
 

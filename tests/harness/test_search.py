@@ -56,15 +56,11 @@ class TestEveryStrategy:
         assert not trials[-1]["duplicate"], "the run ends with the last new architecture"
         assert record(tmp_path)["totals"]["architectures"] == 35
 
-    def test_budget_of_trials_is_exact(
-        self, strategy: str, make_spec: MakeSpec, tmp_path: Path
-    ) -> None:
+    def test_budget_of_trials_is_exact(self, strategy: str, make_spec: MakeSpec, tmp_path: Path) -> None:
         search.run(make_spec(strategy, trials=35), tmp_path)
         assert [t["trial"] for t in rows(tmp_path)] == list(range(35))
 
-    def test_scores_are_those_of_the_table(
-        self, strategy: str, make_spec: MakeSpec, tmp_path: Path
-    ) -> None:
+    def test_scores_are_those_of_the_table(self, strategy: str, make_spec: MakeSpec, tmp_path: Path) -> None:
         search.run(make_spec(strategy), tmp_path)
         benchmark = NASBench201(dataset="cifar10")
         for trial in rows(tmp_path):
@@ -84,9 +80,7 @@ class TestEveryStrategy:
         assert totals["architectures"] == len(seen)
         assert totals["duplicates"] == 80 - len(seen)
 
-    def test_equal_specs_give_equal_bytes(
-        self, strategy: str, make_spec: MakeSpec, tmp_path: Path
-    ) -> None:
+    def test_equal_specs_give_equal_bytes(self, strategy: str, make_spec: MakeSpec, tmp_path: Path) -> None:
         for folder in ("a", "b"):
             search.run(make_spec(strategy, seed=3), tmp_path / folder)
         assert trajectory(tmp_path / "a") == trajectory(tmp_path / "b")
@@ -167,17 +161,13 @@ def test_simulated_seconds_are_never_overspent(make_spec: MakeSpec, tmp_path: Pa
     assert spent + longer[count]["gpu_seconds"] > budget
 
 
-def test_drawn_noise_is_one_training_seed_per_architecture(
-    make_spec: MakeSpec, tmp_path: Path
-) -> None:
+def test_drawn_noise_is_one_training_seed_per_architecture(make_spec: MakeSpec, tmp_path: Path) -> None:
     search.run(make_spec("regularized_evolution", noise="drawn", trials=60), tmp_path)
     benchmark = NASBench201(dataset="cifar10")
     drawn = set()
     for trial in rows(tmp_path):
         arch = benchmark.space.from_ncode(trial["ncode"])
-        assert trial["valid"] == benchmark.query(
-            arch, split="valid", fidelity=200, seed=trial["seed"]
-        )
+        assert trial["valid"] == benchmark.query(arch, split="valid", fidelity=200, seed=trial["seed"])
         drawn.add(trial["seed"])
     assert len(drawn) > 1
 
@@ -193,13 +183,12 @@ def test_a_run_that_only_repeats_itself_ends_as_stalled(
         "        return history.space.from_index(7)\n",
         {"stubborn": "Stubborn"},
     )
-    outcome = search.run(
-        make_spec("stubborn", architectures=5, duplicates_in_a_row=12), tmp_path / "run"
-    )
+    outcome = search.run(make_spec("stubborn", architectures=5, duplicates_in_a_row=12), tmp_path / "run")
     assert outcome.status == "stalled"
-    assert record(tmp_path / "run")["totals"] | {"duplicates": 12, "trials": 13} == record(
-        tmp_path / "run"
-    )["totals"]
+    assert (
+        record(tmp_path / "run")["totals"] | {"duplicates": 12, "trials": 13}
+        == record(tmp_path / "run")["totals"]
+    )
 
 
 def test_a_strategy_with_nothing_left_ends_as_exhausted(
@@ -346,9 +335,10 @@ def cut_run(whole: Path, folder: Path, size: int) -> Path:
     # A trial's timing is written before the trial.
     timings = (whole / "timings.jsonl").read_bytes().splitlines(keepends=True)[: lines + 1]
     (folder / "timings.jsonl").write_bytes(b"".join(timings))
-    running = {
-        k: v for k, v in record(whole).items() if k not in {"totals", "ended"}
-    } | {"status": "running", "recommendation": None}
+    running = {k: v for k, v in record(whole).items() if k not in {"totals", "ended"}} | {
+        "status": "running",
+        "recommendation": None,
+    }
     (folder / "run.json").write_text(json.dumps(running))
     return folder
 
