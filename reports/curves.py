@@ -88,7 +88,7 @@ def panels(results: Results, label: str, ceiling: Ceiling) -> tuple[Panel, Panel
     runs = results.runs[results.runs["benchmark"] == label]
     record = runs["record"].iloc[0]
     better = bool(record["metric"]["higher_is_better"])
-    finished = runs[runs["finished"] & (runs["trials"] > 0)]
+    finished = runs[runs["finished"] & runs["ncode"].notna() & (runs["trials"] > 0)]
     trials = dict(iter(results.trials[results.trials["run"].isin(finished.index)].groupby("run")))
     best = {run: _best_trials(frame, better) for run, frame in trials.items()}
 

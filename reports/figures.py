@@ -30,7 +30,7 @@ _SETTLED = 0.2
 
 _STYLE = {
     "font.family": "DejaVu Sans",
-    "font.size": 10,
+    "font.size": 11,
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.edgecolor": INK,
@@ -38,7 +38,7 @@ _STYLE = {
     "ytick.color": INK,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "axes.titlesize": 11,
+    "axes.titlesize": 12,
     "axes.titlelocation": "left",
     "svg.hashsalt": "nas-harness",
     "svg.fonttype": "path",
@@ -70,15 +70,19 @@ def describe(panel: Panel) -> str:
         if panel.final
         else "as the search saw it, because final scores are not available here"
     )
-    counts = ", ".join(f"{curve.strategy} {curve.runs}" for curve in panel.curves)
+    counts = {curve.strategy: curve.runs for curve in panel.curves}
+    if len(set(counts.values())) == 1:
+        seeds = f"{next(iter(counts.values()))} per strategy"
+    else:
+        seeds = ", ".join(f"{strategy} {n}" for strategy, n in counts.items()) or "none yet"
     return (
         f"Validation {panel.metric['name']} of the best architecture so far ({scored}) over {over}: mean "
-        f"over finished runs ({counts or 'none yet'}), with the 95 % bootstrap interval of the mean."
+        f"over finished runs ({seeds}), with the 95 % bootstrap interval of the mean."
     )
 
 
 def _figure(panel: Panel) -> Figure:
-    figure = Figure(figsize=(6.4, 4.4), layout="constrained")
+    figure = Figure(figsize=(5.8, 4.6), layout="constrained")
     axes = figure.add_subplot()
     for i, curve in enumerate(panel.curves):
         colour = PALETTE[i % len(PALETTE)]
@@ -86,7 +90,7 @@ def _figure(panel: Panel) -> Figure:
         step = max(1, len(curve.x) // _MARKS_PER_CURVE)
         # Marks of different curves stand at different places, so that equal curves can be told apart.
         offset = (i * step) // max(1, len(panel.curves)) % step
-        axes.fill_between(curve.x, curve.low, curve.high, step="post", color=colour, alpha=0.16, linewidth=0)
+        axes.fill_between(curve.x, curve.low, curve.high, step="post", color=colour, alpha=0.13, linewidth=0)
         axes.plot(
             curve.x,
             curve.mean,
@@ -113,7 +117,7 @@ def _figure(panel: Panel) -> Figure:
     axes.set_title(panel.benchmark)
     axes.grid(visible=True, color=INK, alpha=0.12, linewidth=0.6)
     if panel.curves:
-        figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=9, handlelength=3.2)
+        figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=10, handlelength=3.2)
     else:
         axes.text(0.5, 0.5, "no finished run yet", transform=axes.transAxes, ha="center", va="center")
     return figure
@@ -127,7 +131,7 @@ def _scale(axes: Axes, panel: Panel) -> None:
     """Limits that show where strategies differ; the first few architectures may be far off."""
     if not panel.curves:
         return
-    axes.set_xlim(0, max(curve.x[-1] for curve in panel.curves))
+    axes.set_xlim(0, max(curve.x[-1] for curve in panel.curves) or 1)
     if panel.axis == "architectures":
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     settled = np.concatenate([curve.mean[curve.x >= _SETTLED * curve.x[-1]] for curve in panel.curves])

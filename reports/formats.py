@@ -63,12 +63,14 @@ class _Column:
         head: Its head.
         text: Text of a row's cell.
         short: Its head where space is short (LaTeX, terminal); ``None`` leaves it out there.
+        optional: Left out where no row has anything to show.
     """
 
     key: str
     head: str
     text: Callable[[Row], str]
     short: str | None = None
+    optional: bool = False
 
 
 def grid(table: BenchmarkTable, *, narrow: bool = False) -> Grid:
@@ -79,7 +81,12 @@ def grid(table: BenchmarkTable, *, narrow: bool = False) -> Grid:
         narrow: Leave out columns that a printed page or a terminal has no space for.
     """
     rows = table.frame.to_dict("records")
-    columns = [c for c in _columns(table) if not narrow or c.short is not None]
+    columns = [
+        column
+        for column in _columns(table)
+        if (not narrow or column.short is not None)
+        and (not column.optional or any(column.text(row) not in {"", NOTHING} for row in rows))
+    ]
     marks = {key: str(i).translate(_SUPERSCRIPTS) for i, (key, _) in enumerate(table.footnotes, start=1)}
     ranks = {split: _ranks(table, split) for split in _SPLIT_NAMES}
     return Grid(
@@ -162,23 +169,22 @@ def _columns(table: BenchmarkTable) -> list[_Column]:
     for split, name in _SPLIT_NAMES.items():
         columns += [
             _Column(split, f"{name}{unit}", _spread(split, decimals), f"{split.capitalize()}{unit}"),
-            _Column(f"{split}_interval", f"{name}, 95 % interval", _between(split, decimals)),
+            _Column(f"{split}_interval", f"{name}, 95 % interval", _between(split, decimals), optional=True),
         ]
     return [
         *columns,
         _Column("valid_distance", "Gap, validation", _fixed("valid_distance_mean", decimals), "Gap"),
-        _Column("test_distance", "Gap, test", _fixed("test_distance_mean", decimals)),
-        _Column("p_value", "p", lambda row: _p_value(row, table.reference)),
+        _Column("test_distance", "Gap, test", _fixed("test_distance_mean", decimals), optional=True),
+        _Column("p_value", "p", lambda row: _p_value(row, table.reference), optional=True),
         _Column("gpu_hours", "GPU hours", _amount("gpu_hours"), "GPU h"),
         _Column("search_seconds", "Search s", _amount("search_seconds"), "Search s"),
         _Column("llm_seconds", "LLM s", _amount("llm_seconds")),
         _Column("llm_tokens", "LLM tokens", _count("llm_tokens"), "LLM tokens"),
         _Column("rejected", "Invalid", _count("rejected"), "Inv."),
         _Column("duplicates", "Duplicates", _count("duplicates"), "Dup."),
-        _Column("architectures", "Distinct", _count("architectures")),
-        _Column("trials", "Trials", _count("trials")),
+        _Column("architectures", "Distinct / trials", _distinct_of_trials),
         _Column("runs", "Seeds", _seeds, "Seeds"),
-        _Column("notes", "Runs not complete", status_notes),
+        _Column("notes", "Runs not complete", status_notes, optional=True),
     ]
 
 
@@ -252,6 +258,11 @@ def _count(key: str) -> Callable[[Row], str]:
         return f"{value:,.0f}" if float(value).is_integer() or value >= 1000 else f"{value:,.1f}"
 
     return text
+
+
+def _distinct_of_trials(row: Row) -> str:
+    distinct, trials = _count("architectures")(row), _count("trials")(row)
+    return distinct if distinct == _blank(row) else f"{distinct} / {trials}"
 
 
 def _p_value(row: Row, reference: str | None) -> str:

@@ -100,7 +100,7 @@ def _ceiling(runs: pd.DataFrame) -> Ceiling:
     missing = {}
     for split in SPLITS:
         if split not in benchmark.splits:
-            missing[split] = "the data behind these runs hold none; `harness data status` lists which do"
+            missing[split] = "the data behind these runs hold none; harness data status lists which do"
             optimum[split] = math.nan
             continue
         try:
