@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 from typing import Protocol
@@ -12,12 +13,12 @@ import pytest
 
 from harness import experiment
 from harness import registry
+from harness.benchmarks import data
 from harness.budget import Budget
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 class MakeSpec(Protocol):
@@ -79,3 +80,23 @@ def _forget() -> None:
     importlib.invalidate_caches()
     registry._entries.cache_clear()
     registry.load.cache_clear()
+
+
+@pytest.fixture
+def core_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Name of an imported table with 12 and 200 epochs and both splits."""
+    core = Path(__file__).parents[3] / "shared" / "data" / "nb201" / "nb201_core.parquet"
+    if not core.exists():
+        pytest.skip(f"the development data are absent: {core}")
+    monkeypatch.setenv("HARNESS_DATA", str(tmp_path / "tables"))
+    mapping = ["architecture: arch_str"]
+    for dataset, prefix in (("cifar10", "c10"), ("cifar100", "c100"), ("ImageNet16-120", "in16")):
+        mapping += [
+            f"{dataset}/valid/200: {prefix}_valid200_nb201v11",
+            f"{dataset}/test/200: {prefix}_test200_nb201v11",
+            f"{dataset}/valid/12: {prefix}_valid12",
+            f"{dataset}/train_seconds/200: {prefix}_train_time200_s",
+            f"{dataset}/train_seconds/12: {prefix}_train_time200_s * 12/200",
+        ]
+    data.import_table("nasbench201", core, name="core", columns=mapping)
+    return "core"

@@ -52,8 +52,8 @@ def trajectories(folder: Path) -> dict[str, bytes]:
 
 
 def test_the_number_of_workers_changes_nothing(tmp_path: Path) -> None:
-    harness("run", write(tmp_path, "one"), "--workers", "1", cwd=tmp_path)
-    harness("run", write(tmp_path, "three"), "--workers", "3", cwd=tmp_path)
+    harness("run", "--no-report", write(tmp_path, "one"), "--workers", "1", cwd=tmp_path)
+    harness("run", "--no-report", write(tmp_path, "three"), "--workers", "3", cwd=tmp_path)
     assert len(trajectories(tmp_path / "one")) == 8
     assert trajectories(tmp_path / "one") == trajectories(tmp_path / "three")
 
@@ -61,23 +61,23 @@ def test_the_number_of_workers_changes_nothing(tmp_path: Path) -> None:
 def test_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
     size = {
         "strategies": "random_search, regularized_evolution, tpe, local_search, reinforce",
-        "seeds": 3,
-        "budget": "trials: 500",
+        "seeds": 2,
+        "budget": "trials: 250",
     }
     whole = write(tmp_path, "whole", **size)  # type: ignore[arg-type]
     cut = write(tmp_path, "cut", **size)  # type: ignore[arg-type]
-    harness("run", whole, cwd=tmp_path)
+    harness("run", "--no-report", whole, cwd=tmp_path)
     rng = np.random.default_rng()
     struck = 0
     for attempt in range(6):
-        process = start("run", cut, cwd=tmp_path)
-        time.sleep(rng.uniform(0.9, 2.5))
+        process = start("run", "--no-report", cut, cwd=tmp_path)
+        time.sleep(rng.uniform(0.9, 2.2))
         if process.poll() is not None:
             break
         kill(process, group=attempt % 2 == 0)
         struck += 1
     assert struck, "the sweep ended before the first kill"
-    harness("run", cut, cwd=tmp_path)
+    harness("run", "--no-report", cut, cwd=tmp_path)
     assert trajectories(tmp_path / "cut" / "s") == trajectories(tmp_path / "whole" / "s")
 
 
@@ -87,20 +87,20 @@ def test_kills_at_random_moments_change_nothing_with_a_model(tmp_path: Path) -> 
     whole = write(tmp_path, "whole", **size)  # type: ignore[arg-type]
     cut = write(tmp_path, "cut", **size)  # type: ignore[arg-type]
     began = time.monotonic()
-    harness("run", whole, cwd=tmp_path)
+    harness("run", "--no-report", whole, cwd=tmp_path)
     duration = time.monotonic() - began
     rng = np.random.default_rng()
     for attempt in range(3):
-        process = start("run", cut, cwd=tmp_path)
+        process = start("run", "--no-report", cut, cwd=tmp_path)
         time.sleep(rng.uniform(0.3, 0.7) * duration)
         kill(process, group=attempt % 2 == 0)
-    harness("run", cut, cwd=tmp_path)
+    harness("run", "--no-report", cut, cwd=tmp_path)
     assert trajectories(tmp_path / "cut" / "s") == trajectories(tmp_path / "whole" / "s")
 
 
 def test_workers_die_with_their_parent(tmp_path: Path) -> None:
     file = write(tmp_path, "results", strategies="tpe", seeds=8, budget="trials: 5000")
-    process = start("run", file, cwd=tmp_path)
+    process = start("run", "--no-report", file, cwd=tmp_path)
     children: list[psutil.Process] = []
     deadline = time.monotonic() + 30
     while len(children) < 2 and time.monotonic() < deadline:
@@ -114,18 +114,18 @@ def test_workers_die_with_their_parent(tmp_path: Path) -> None:
 
 def test_running_again_runs_nothing_again(tmp_path: Path) -> None:
     file = write(tmp_path, "results")
-    harness("run", file, cwd=tmp_path)
+    harness("run", "--no-report", file, cwd=tmp_path)
     before = {f: f.stat().st_mtime_ns for f in (tmp_path / "results").rglob("seed-*/*")}
-    said = harness("run", file, cwd=tmp_path).stdout
+    said = harness("run", "--no-report", file, cwd=tmp_path).stdout
     assert "8 of 8 runs are finished already" in said
     assert {f: f.stat().st_mtime_ns for f in (tmp_path / "results").rglob("seed-*/*")} == before
 
 
 def test_more_seeds_keep_the_runs_that_are_there(tmp_path: Path) -> None:
     file = write(tmp_path, "results")
-    harness("run", file, cwd=tmp_path)
+    harness("run", "--no-report", file, cwd=tmp_path)
     before = trajectories(tmp_path / "results")
-    harness("run", file, "--seeds", "0:3", cwd=tmp_path)
+    harness("run", "--no-report", file, "--seeds", "0:3", cwd=tmp_path)
     after = trajectories(tmp_path / "results")
     assert len(after) == 12
     assert before.items() <= after.items()
@@ -133,7 +133,7 @@ def test_more_seeds_keep_the_runs_that_are_there(tmp_path: Path) -> None:
 
 def test_only_makes_some_runs_and_the_sweep_knows_the_rest(tmp_path: Path) -> None:
     file = write(tmp_path, "results")
-    harness("run", file, "--only", "*cifar100/random*", cwd=tmp_path)
+    harness("run", "--no-report", file, "--only", "*cifar100/random*", cwd=tmp_path)
     assert len(trajectories(tmp_path / "results")) == 2
     assert len(json.loads((tmp_path / "results" / "s" / "sweep.json").read_text())["runs"]) == 8
     assert "fits no run" in refused("run", file, "--only", "randm", cwd=tmp_path)
@@ -168,7 +168,7 @@ def test_a_failed_run_takes_no_other_with_it_and_can_be_retried(
     plugin(FRAGILE.format(marker=str(marker)), {"fragile": "Fragile"})
     strategies = f"random_search, {{name: fragile, way: {way}}}"
     file = write(tmp_path, "results", strategies=strategies, seeds=3, budget="trials: 15")
-    said = harness("run", file, cwd=tmp_path, check=1).stdout
+    said = harness("run", "--no-report", file, cwd=tmp_path, check=1).stdout
     assert said.count("failed ") >= 6
     statuses = {
         str(f.parent.relative_to(tmp_path / "results" / "s")): json.loads(f.read_text())["status"]
@@ -180,11 +180,11 @@ def test_a_failed_run_takes_no_other_with_it_and_can_be_retried(
     assert len(errors) == 6
     assert all(("broken on purpose" if way == "raise" else "worker process died") in e for e in errors)
 
-    again = harness("run", file, cwd=tmp_path, check=1).stdout
+    again = harness("run", "--no-report", file, cwd=tmp_path, check=1).stdout
     assert "--retry-failed" in again, "a failed run is not made again unasked"
     before = trajectories(tmp_path / "results")
     marker.touch()
-    harness("run", file, "--retry-failed", cwd=tmp_path)
+    harness("run", "--no-report", file, "--retry-failed", cwd=tmp_path)
     assert not list((tmp_path / "results").rglob("error.txt"))
     after = trajectories(tmp_path / "results")
     assert all(after[run].startswith(content) for run, content in before.items())
