@@ -89,9 +89,7 @@ class Benchmark(ABC):
         """
 
     @abstractmethod
-    def query(
-        self, arch: Architecture, *, split: str, fidelity: int, seed: int | None = None
-    ) -> float:
+    def query(self, arch: Architecture, *, split: str, fidelity: int, seed: int | None = None) -> float:
         """A score by name, for reports. There is no default split.
 
         Args:

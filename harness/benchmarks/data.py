@@ -114,7 +114,7 @@ def load_table(benchmark: str, name: str) -> Table:
         return _default_table(path)
     if not path.is_file():
         raise SpecError(
-            f"{unknown_name('source', name, source_names(benchmark))} "
+            f"{unknown_name('source', str(name), source_names(benchmark))} "
             f"Make it with `harness data import {benchmark} PATH --name {name}`."
         )
     return open_table(path)

@@ -29,7 +29,7 @@ class NASBench201(TabularBenchmark):
 
     def __init__(self, dataset: str = "cifar10", source: str = data.DEFAULT_SOURCE) -> None:
         if dataset not in data.NASBENCH201_DATASETS:
-            raise SpecError(unknown_name("data set", dataset, data.NASBENCH201_DATASETS))
+            raise SpecError(unknown_name("data set", str(dataset), data.NASBENCH201_DATASETS))
         self.source_name = source
         super().__init__(
             name="nasbench201",

@@ -114,8 +114,13 @@ class TabularBenchmark(Benchmark):
             position = column.positions[index * column.stride + seed % count]
             trained, value = column.seeds[position], column.values[index * column.stride + position]
         seconds = column.seconds[index]
-        if value != value or seconds != seconds:
+        if value != value:
             self._missing_cell(index, "valid", fidelity, None)
+        if seconds != seconds:
+            raise DataError(
+                f"table {self.table.path} has no training time at {fidelity} epochs of architecture "
+                f"{self.space.format(arch)} on {self.dataset}, so its evaluation has no cost."
+            )
         return Evaluation(value, fidelity, trained, seconds, "simulated")
 
     def query(self, arch: Architecture, *, split: str, fidelity: int, seed: int | None = None) -> float:

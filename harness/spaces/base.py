@@ -77,8 +77,7 @@ class SearchSpace:
         self._radices = tuple(len(choices) for choices in self._choices)
         # True == 1 and hash alike, so the type belongs to the key.
         self._index_of = tuple(
-            {(type(choice), choice): i for i, choice in enumerate(choices)}
-            for choices in self._choices
+            {(type(choice), choice): i for i, choice in enumerate(choices)} for choices in self._choices
         )
         for name, choices, index in zip(self._names, self._choices, self._index_of, strict=True):
             if len(index) != len(choices):
@@ -101,9 +100,7 @@ class SearchSpace:
             SpaceError: A decision is missing or unknown, or a choice is not legal; names both.
         """
         if unknown := [name for name in params if name not in self.decisions]:
-            raise SpaceError(
-                f"unknown decision {unknown[0]!r}; the decisions are {', '.join(self._names)}."
-            )
+            raise SpaceError(f"unknown decision {unknown[0]!r}; the decisions are {', '.join(self._names)}.")
         indices = []
         for name, choices, index in zip(self._names, self._choices, self._index_of, strict=True):
             if name not in params:
@@ -111,18 +108,13 @@ class SearchSpace:
             choice = params[name]
             position = index.get((type(choice), choice)) if _hashable(choice) else None
             if position is None:
-                raise SpaceError(
-                    f"{choice!r} is no choice of decision {name!r}; legal are {choices!r}."
-                )
+                raise SpaceError(f"{choice!r} is no choice of decision {name!r}; legal are {choices!r}.")
             indices.append(position)
         return Architecture(indices)
 
     def params(self, arch: Architecture) -> dict[str, Choice]:
         """The architecture as a mapping from decision to choice; inverse of :meth:`architecture`."""
-        return {
-            name: choices[i]
-            for name, choices, i in zip(self._names, self._choices, arch, strict=True)
-        }
+        return {name: choices[i] for name, choices, i in zip(self._names, self._choices, arch, strict=True)}
 
     def ncode(self, arch: Architecture) -> str:
         """The architecture as one digit per decision: the index of the choice (LM-Searcher, section 3.2).
@@ -152,8 +144,7 @@ class SearchSpace:
                 value = int(part)
             if not 0 <= value < radix:
                 raise SpaceError(
-                    f"NCode {code!r}: {part!r} is no choice of decision {name!r}; "
-                    f"legal are 0 to {radix - 1}."
+                    f"NCode {code!r}: {part!r} is no choice of decision {name!r}; legal are 0 to {radix - 1}."
                 )
             indices.append(value)
         return Architecture(indices)
@@ -237,9 +228,7 @@ class SearchSpace:
             return one
         return {
             "type": "object",
-            "properties": {
-                "architectures": {"type": "array", "items": one, "minItems": n, "maxItems": n}
-            },
+            "properties": {"architectures": {"type": "array", "items": one, "minItems": n, "maxItems": n}},
             "required": ["architectures"],
             "additionalProperties": False,
         }

