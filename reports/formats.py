@@ -81,21 +81,29 @@ def grid(table: BenchmarkTable, *, narrow: bool = False) -> Grid:
         narrow: Leave out columns that a printed page or a terminal has no space for.
     """
     rows = table.frame.to_dict("records")
+    # Space that is short is not spent on a column of zeros, such as tokens where no model was called.
+    nothing = {"", NOTHING, "0"} if narrow else {"", NOTHING}
     columns = [
         column
         for column in _columns(table)
         if (not narrow or column.short is not None)
-        and (not column.optional or any(column.text(row) not in {"", NOTHING} for row in rows))
+        and (not column.optional or any(column.text(row) not in nothing for row in rows))
     ]
-    marks = {key: str(i).translate(_SUPERSCRIPTS) for i, (key, _) in enumerate(table.footnotes, start=1)}
+    marks = [str(i).translate(_SUPERSCRIPTS) for i in range(1, len(table.footnotes) + 1)]
+    at_head = {
+        column.key: " ".join(
+            m for m, (key, _) in zip(marks, table.footnotes, strict=True) if key == column.key
+        )
+        for column in columns
+    }
     ranks = {split: _ranks(table, split) for split in _SPLIT_NAMES}
     return Grid(
-        heads=tuple(str(c.short if narrow else c.head) + marks.get(c.key, "") for c in columns),
+        heads=tuple(str(c.short if narrow else c.head) + at_head[c.key] for c in columns),
         rows=tuple(
             tuple(Cell(c.text(row), ranks[c.key][i] if c.key in ranks else 0) for c in columns)
             for i, row in enumerate(rows)
         ),
-        notes=tuple(f"{marks[key]} {text}" for key, text in table.footnotes),
+        notes=tuple(f"{mark} {text}" for mark, (_, text) in zip(marks, table.footnotes, strict=True)),
     )
 
 
@@ -179,8 +187,8 @@ def _columns(table: BenchmarkTable) -> list[_Column]:
         _Column("gpu_hours", "GPU hours", _amount("gpu_hours"), "GPU h"),
         _Column("search_seconds", "Search s", _amount("search_seconds"), "Search s"),
         _Column("llm_seconds", "LLM s", _amount("llm_seconds")),
-        _Column("llm_tokens", "LLM tokens", _count("llm_tokens"), "LLM tokens"),
-        _Column("rejected", "Invalid", _count("rejected"), "Inv."),
+        _Column("llm_tokens", "LLM tokens", _count("llm_tokens"), "LLM tokens", optional=True),
+        _Column("rejected", "Invalid", _count("rejected"), "Inv.", optional=True),
         _Column("duplicates", "Duplicates", _count("duplicates"), "Dup."),
         _Column("architectures", "Distinct / trials", _distinct_of_trials),
         _Column("runs", "Seeds", _seeds, "Seeds"),

@@ -37,6 +37,7 @@ MEASURES = (
     "duplicates",
     "architectures",
     "trials",
+    "pruned",
 )
 """What a run spent or counted; a table gives mean and standard deviation over runs."""
 
@@ -131,7 +132,7 @@ def benchmark_table(results: Results, label: str, table: pd.DataFrame, ceiling: 
         benchmark=label,
         frame=frame,
         facts=_facts(runs, ceiling),
-        footnotes=_footnotes(runs, ceiling),
+        footnotes=_footnotes(runs, ceiling, _stopped(results, runs[runs["finished"]])),
         comparison=_describe(comparison, split),
         reference=comparison.reference,
         decimals=2 if record["metric"]["unit"] == "%" else 4,
@@ -218,19 +219,29 @@ def _ranges(seeds: list[int]) -> str:
     return ", ".join(str(p[0]) if len(p) == 1 else f"{p[0]}-{p[-1]}" for p in parts)
 
 
-def _footnotes(runs: pd.DataFrame, ceiling: Ceiling) -> tuple[tuple[str, str], ...]:
-    notes = [
+def _footnotes(runs: pd.DataFrame, ceiling: Ceiling, stopped: Iterable[str]) -> tuple[tuple[str, str], ...]:
+    notes = [("strategy", text) for text in stopped]
+    if FLOOR not in {spec["strategy"]["name"] for spec in runs["spec"]}:
+        notes.append(("strategy", "Random search is not among these strategies, so this table has no floor."))
+    notes += [
         (split, f"No {name} score: {ceiling.missing[split].rstrip('.')}.")
         for split, name in _SPLIT_NAMES.items()
         if split in ceiling.missing
     ]
     kinds = ", ".join(_distinct(record["cost_kind"] for record in runs["record"]))
-    notes.append(
-        ("gpu_hours", f"GPU hours of evaluation are {kinds}; all costs and counts are means per run.")
-    )
-    if FLOOR not in {spec["strategy"]["name"] for spec in runs["spec"]}:
-        notes.append(("strategy", "Random search is not among these strategies, so this table has no floor."))
-    return tuple(notes)
+    costs = f"GPU hours of evaluation are {kinds}; all costs and counts are means per run."
+    return (*notes, ("gpu_hours", costs))
+
+
+def _stopped(results: Results, runs: pd.DataFrame) -> list[str]:
+    """One sentence per strategy that stopped trials early: how many, and after how many epochs."""
+    trials = results.trials[results.trials["run"].isin(runs.index) & (results.trials["state"] == "pruned")]
+    sentences = []
+    for strategy, early in trials.groupby(trials["run"].map(runs["strategy"]), sort=False):
+        share = len(early) / runs.loc[runs["strategy"] == strategy, "trials"].sum()
+        epochs = ", ".join(map(str, sorted(early["fidelity"].unique())))
+        sentences.append(f"{strategy} stopped {share:.0%} of its trials early, after {epochs} epochs.")
+    return sentences
 
 
 def _compare(runs: pd.DataFrame, finished: pd.DataFrame, split: str, better: bool) -> statistics.Comparison:
