@@ -24,3 +24,11 @@ def embedded_model() -> Iterator[Endpoint]:
         yield server.start()
     finally:
         server.stop()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what uses the model, so that ``-m "not llm"`` leaves it out."""
+    for item in items:
+        if "embedded_model" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.llm)

@@ -22,7 +22,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--host", required=True)
-    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--port", type=int, required=True, help="0 takes a free one")
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--context", type=int, required=True)
     parser.add_argument("--parent", type=int, required=True)
@@ -54,8 +54,13 @@ def main() -> None:
     params.ui = False
     params.endpoint_slots = False
 
-    server = xllamacpp.Server(params)
-    print(server.listening_address, file=pipe, flush=True)
+    try:
+        server = xllamacpp.Server(params)
+    except RuntimeError as error:
+        # llama.cpp has logged the cause; a traceback would push it out of the log's tail.
+        sys.exit(f"llama.cpp: {error}")
+    pipe.write(f"{server.listening_address}\n")
+    pipe.flush()
     # A parent that was killed cannot stop this process. Its end shows in the parent's id on every POSIX
     # system, and unlike PR_SET_PDEATHSIG this does not mistake the end of a thread for it.
     while os.getppid() == options.parent:
