@@ -22,6 +22,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
+from typing import Literal
 from typing import NoReturn
 
 import numpy as np
@@ -45,6 +46,8 @@ if TYPE_CHECKING:
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 FIDELITIES = (12, 200)
+
+Direction = Literal["minimize", "maximize"]
 
 
 @dataclass(frozen=True)
@@ -121,14 +124,14 @@ class Subject:
         model = {} if self.endpoint is None else {"model": ChatModel(self.endpoint)}
         return self.cls(**{**self.case.params, **model, **params}, seed=seed)
 
-    def study(self, seed: int = 0, direction: str = "maximize") -> Study:
+    def study(self, seed: int = 0, direction: Direction = "maximize") -> Study:
         return self._study(self.make(seed, space=NASBench201Space()), direction)
 
     def bare_study(self) -> Study:
         """A study whose strategy has to find out about the search space by itself."""
         return self._study(self.make(), "maximize")
 
-    def _study(self, strategy: Strategy, direction: str) -> Study:
+    def _study(self, strategy: Strategy, direction: Direction) -> Study:
         return optuna.create_study(
             sampler=strategy,
             pruner=strategy.pruner(FIDELITIES) or optuna.pruners.NopPruner(),

@@ -40,10 +40,10 @@ def test_all_neighbours_are_equally_likely() -> None:
 def test_weights_are_those_of_the_released_code() -> None:
     """Node first, its input edge second: the edge of the first node is picked in a third of all cases."""
     arch = Architecture((0,) * 6)
-    draws = np.random.default_rng(0).random((18_000, 2)).tolist()
+    draws: list[tuple[float, float]] = np.random.default_rng(0).random((18_000, 2)).tolist()
     counts = Counter(
         next(i for i, (a, b) in enumerate(zip(arch, child, strict=True)) if a != b)
-        for child in (mutate(arch, [5] * 6, *draw, weights=(6, 3, 3, 2, 2, 2)) for draw in draws)
+        for child in (mutate(arch, [5] * 6, u, v, (6, 3, 3, 2, 2, 2)) for u, v in draws)
     )
     expected = [6000, 3000, 3000, 2000, 2000, 2000]
     assert chisquare([counts[i] for i in range(6)], expected).pvalue > 1e-3
