@@ -100,9 +100,7 @@ def load_results(folder: Path) -> Results:
         plan=plan,
         benchmarks=benchmarks,
         strategies=strategies,
-        runs=pd.DataFrame([r.row(t, s) for r, t, s in zip(readers, trials, timings, strict=True)]).astype(
-            {"ncode": object, "text": object, "error": object}
-        ),
+        runs=_frame([r.row(t, s) for r, t, s in zip(readers, trials, timings, strict=True)]),
         trials=_stack(trials, _TRIAL_COLUMNS),
         timings=_stack(timings, _TIMING_COLUMNS),
         missing=tuple(path for path in plan["runs"] if path not in present),
@@ -332,6 +330,14 @@ _TRIAL_COLUMNS = {
     "completion_tokens": _llm("completion_tokens"),
 }
 _TIMING_COLUMNS = {"trial": _plain("trial", int)} | {key: _plain(key, float) for key in SECONDS}
+
+
+def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    frame = pd.DataFrame(rows)
+    # As strings, pandas would turn None into NaN, which is true where None is false.
+    for key in ("ncode", "text", "error"):
+        frame[key] = pd.Series([row[key] for row in rows], dtype=object)
+    return frame
 
 
 def _stack(parts: Sequence[Mapping[str, np.ndarray]], columns: Mapping[str, _Column]) -> pd.DataFrame:

@@ -1,0 +1,216 @@
+"""Results folders written by hand, on a benchmark whose every score can be computed in the head."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+from typing import Any
+
+import pytest
+
+from harness.benchmarks import Benchmark
+from harness.benchmarks import Evaluation
+from harness.benchmarks import Metric
+from harness.errors import DataError
+from harness.spaces import SearchSpace
+from reports import scores
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from harness.spaces import Architecture
+
+Row = dict[str, Any]
+
+
+class Toy(Benchmark):
+    """Nine architectures ``ab``: validation ``50 + 10a + b``, test ``40 + a + 10b``, a quarter hour each.
+
+    At 10 epochs validation is ten points lower.
+
+    Args:
+        splits: What it can score.
+    """
+
+    name = "toy"
+    dataset = "toy"
+    metric = Metric("accuracy", "%")
+    fidelities = (10, 100)
+    digest = "d" * 64
+    source = "toy table"
+
+    def __init__(self, splits: Sequence[str] = ("valid", "test")) -> None:
+        self.space = SearchSpace({"a": ("x", "y", "z"), "b": ("x", "y", "z")})
+        self.splits = tuple(splits)
+
+    def evaluate(self, arch: Architecture, *, fidelity: int, seed: int | None) -> Evaluation:
+        value = self.query(arch, split="valid", fidelity=fidelity)
+        return Evaluation(value, fidelity, seed, 900.0, "simulated")
+
+    def query(self, arch: Architecture, *, split: str, fidelity: int, seed: int | None = None) -> float:
+        if split not in self.splits:
+            raise DataError(f"toy table has no {split} scores.")
+        a, b = arch
+        return (50.0 + 10 * a + b if split == "valid" else 40.0 + a + 10 * b) - (10 if fidelity == 10 else 0)
+
+    def optimum(self, *, split: str, fidelity: int) -> tuple[Architecture, float]:
+        best = self.space.from_ncode("22")
+        return best, self.query(best, split=split, fidelity=fidelity)
+
+
+class Folder:
+    """A results folder that grows run by run.
+
+    Args:
+        path: The sweep's folder.
+        strategies: Labels, in the order of the sweep.
+        seeds: Seeds of the sweep.
+        splits: What the toy benchmark can score.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        strategies: Sequence[str] = ("random_search",),
+        seeds: Sequence[int] = (0,),
+        splits: Sequence[str] = ("valid", "test"),
+    ) -> None:
+        self.path = path
+        self.splits = list(splits)
+        path.mkdir(parents=True)
+        plan = {
+            "format": 1,
+            "name": "handmade",
+            "description": "Written by a test.",
+            "benchmarks": ["toy-a"],
+            "strategies": list(strategies),
+            "seeds": list(seeds),
+            "budget": {"architectures": 3},
+            "objective": {"fidelity": 100, "noise": "mean"},
+            "runs": [f"toy-a/{strategy}/seed-{seed}" for strategy in strategies for seed in seeds],
+            "made": "2025-01-01T00:00:00+00:00",
+        }
+        (path / "sweep.json").write_text(json.dumps(plan))
+
+    def run(
+        self,
+        strategy: str,
+        seed: int,
+        ncodes: str,
+        *,
+        status: str = "complete",
+        error: str | None = None,
+        recommend: str | None = None,
+        objective: dict[str, Any] | None = None,
+        changes: dict[int, Row] | None = None,
+        record: Row | None = None,
+    ) -> Path:
+        """Write a run.
+
+        Args:
+            strategy: Label, and registered name.
+            seed: Seed.
+            ncodes: The trials, as NCodes separated by spaces.
+            status: As in ``run.json``.
+            error: Content of ``error.txt``.
+            recommend: NCode; the best of the trials without.
+            objective: In place of validation at 100 epochs, mean over training seeds.
+            changes: Keys of single trials that differ.
+            record: Keys of ``run.json`` that differ.
+        """
+        folder = self.path / "toy-a" / strategy / f"seed-{seed}"
+        folder.mkdir(parents=True)
+        toy = Toy()
+        seen: set[str] = set()
+        rows: list[Row] = []
+        for number, ncode in enumerate(ncodes.split()):
+            valid = toy.query(toy.space.from_ncode(ncode), split="valid", fidelity=100)
+            rows.append(
+                {
+                    "trial": number,
+                    "ncode": ncode,
+                    "state": "complete",
+                    "valid": valid,
+                    "fidelity": 100,
+                    "seed": None,
+                    "gpu_seconds": 0.0 if ncode in seen else 900.0,
+                    "duplicate": ncode in seen,
+                }
+                | (changes or {}).get(number, {})
+            )
+            seen.add(ncode)
+        timings = [
+            {"trial": row["trial"], "search_seconds": 0.5, "llm_seconds": 0.25, "evaluation_seconds": 0.0}
+            for row in rows
+        ]
+        write_lines(folder / "trajectory.jsonl", rows)
+        write_lines(folder / "timings.jsonl", timings)
+        ended = status in {"complete", "exhausted", "stalled"}
+        best = recommend or (max(rows, key=lambda row: row["valid"])["ncode"] if rows else None)
+        content = {
+            "format": 1,
+            "id": f"{strategy}-{seed}",
+            "status": status,
+            "spec": {
+                "strategy": {"name": strategy, "params": {}},
+                "benchmark": {"name": "toy", "params": {"splits": self.splits}},
+                "objective": objective or {"fidelity": 100, "noise": "mean"},
+                "budget": {
+                    "architectures": 3,
+                    "trials": None,
+                    "gpu_seconds": None,
+                    "duplicates_in_a_row": 1000,
+                },
+                "seed": seed,
+                "models": {},
+                "labels": {"sweep": "handmade", "benchmark": "toy-a", "strategy": strategy},
+            },
+            "space": "categorical",
+            "metric": {"name": "accuracy", "unit": "%", "higher_is_better": True},
+            "cost_kind": "simulated",
+            "data": {"source": Toy.source, "digest": Toy.digest},
+            "versions": {"harness": "0.1.0"},
+            "git": {"commit": "c0ffee", "changed": True},
+            "host": {"cpus": 2, "platform": "Linux"},
+            "recommendation": {"ncode": best, "text": best, "trial": 0} if ended and best else None,
+            "started": "2025-01-01T00:00:00+00:00",
+            "seconds": 1.0,
+        } | (record or {})
+        (folder / "run.json").write_text(json.dumps(content))
+        if error is not None:
+            (folder / "error.txt").write_text(error)
+        return folder
+
+
+def write_lines(path: Path, rows: Sequence[Row]) -> None:
+    """Write a JSONL file as the store does."""
+    path.write_text("".join(json.dumps(row, separators=(",", ":")) + "\n" for row in rows))
+
+
+@pytest.fixture(autouse=True)
+def _toy_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make ``toy`` known to reports, beside the registered benchmarks."""
+    registered = scores.make_benchmark
+
+    def make(name: str, params: dict[str, Any]) -> Benchmark:
+        return Toy(**params) if name == "toy" else registered(name, params)
+
+    monkeypatch.setattr(scores, "make_benchmark", make)
+
+
+@pytest.fixture
+def compared(tmp_path: Path) -> Path:
+    """Random search and a strategy over three seeds, every run complete.
+
+    Random search recommends 11, 12, 20 (validation 61, 62, 70; test 51, 61, 42), evolution 21, 21, 22
+    (validation 71, 71, 72; test 52, 52, 62).
+    """
+    folder = Folder(tmp_path / "handmade", ["random_search", "regularized_evolution"], [0, 1, 2])
+    folder.run("random_search", 0, "00 11 01")
+    folder.run("random_search", 1, "12 00 01")
+    folder.run("random_search", 2, "00 01 20")
+    folder.run("regularized_evolution", 0, "00 21 00 20")
+    folder.run("regularized_evolution", 1, "21 20 01")
+    folder.run("regularized_evolution", 2, "20 21 22")
+    return folder.path
