@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from typing import TYPE_CHECKING
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -28,7 +29,7 @@ _DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (8,
 _MARKS_PER_CURVE = 7
 _SETTLED = 0.2
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 11,
     "text.color": INK,
@@ -54,7 +55,10 @@ def draw(panel: Panel) -> tuple[bytes, bytes]:
     Returns:
         The figure as PNG and as SVG. The SVG has a transparent background.
     """
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context():
+        # Not on top of a user's own style, which would make other figures of equal results.
+        mpl.rcdefaults()
+        mpl.rcParams.update(_STYLE)
         figure = _figure(panel)
         return _png(figure), _svg(figure)
 
@@ -75,9 +79,11 @@ def describe(panel: Panel) -> str:
         seeds = f"{next(iter(counts.values()))} per strategy"
     else:
         seeds = ", ".join(f"{strategy} {n}" for strategy, n in counts.items()) or "none yet"
+    band = any(curve.runs > 1 for curve in panel.curves)
     return (
         f"Validation {panel.metric['name']} of the best architecture so far ({scored}) over {over}: mean "
-        f"over finished runs ({seeds}), with the 95 % bootstrap interval of the mean."
+        f"over finished runs ({seeds})"
+        f"{', with the 95 % bootstrap interval of the mean' if band else ''}."
     )
 
 

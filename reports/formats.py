@@ -46,7 +46,7 @@ class Grid:
     Attributes:
         heads: Heads of the columns, with the marks of footnotes.
         rows: Cells; the first one of a row names it.
-        notes: Footnotes, each beginning with its mark.
+        notes: Footnotes, each beginning with its mark, and what a narrow table has no column for.
     """
 
     heads: tuple[str, ...]
@@ -97,13 +97,18 @@ def grid(table: BenchmarkTable, *, narrow: bool = False) -> Grid:
         for column in columns
     }
     ranks = {split: _ranks(table, split) for split in _SPLIT_NAMES}
+    notes = [f"{mark} {text}" for mark, (_, text) in zip(marks, table.footnotes, strict=True)]
+    if narrow and (
+        incomplete := [f"{row['strategy']} {text}" for row in rows if (text := status_notes(row))]
+    ):
+        notes.append(f"Runs not complete: {'; '.join(incomplete)}.")
     return Grid(
         heads=tuple(str(c.short if narrow else c.head) + at_head[c.key] for c in columns),
         rows=tuple(
             tuple(Cell(c.text(row), ranks[c.key][i] if c.key in ranks else 0) for c in columns)
             for i, row in enumerate(rows)
         ),
-        notes=tuple(f"{mark} {text}" for mark, (_, text) in zip(marks, table.footnotes, strict=True)),
+        notes=tuple(notes),
     )
 
 
@@ -183,7 +188,7 @@ def _columns(table: BenchmarkTable) -> list[_Column]:
         *columns,
         _Column("valid_distance", "Gap, validation", _fixed("valid_distance_mean", decimals), "Gap"),
         _Column("test_distance", "Gap, test", _fixed("test_distance_mean", decimals), optional=True),
-        _Column("p_value", "p", lambda row: _p_value(row, table.reference), optional=True),
+        _Column("p_value", "p", _p_value(table), optional=True),
         _Column("gpu_hours", "GPU hours", _amount("gpu_hours"), "GPU h"),
         _Column("search_seconds", "Search s", _amount("search_seconds"), "Search s"),
         _Column("llm_seconds", "LLM s", _amount("llm_seconds")),
@@ -273,12 +278,17 @@ def _distinct_of_trials(row: Row) -> str:
     return distinct if distinct == _blank(row) else f"{distinct} / {trials}"
 
 
-def _p_value(row: Row, reference: str | None) -> str:
-    if row["strategy"] == reference and row["role"] == "strategy":
-        return "reference"
-    if math.isnan(row["p_value"]):
-        return _blank(row)
-    return "< 0.001" if row["p_value"] < 0.001 else f"{row['p_value']:.3f}"
+def _p_value(table: BenchmarkTable) -> Callable[[Row], str]:
+    tested = table.frame["p_value"].notna().any()
+
+    def text(row: Row) -> str:
+        if tested and row["strategy"] == table.reference:
+            return "reference"
+        if math.isnan(row["p_value"]):
+            return _blank(row)
+        return "< 0.001" if row["p_value"] < 0.001 else f"{row['p_value']:.3f}"
+
+    return text
 
 
 def _blank(row: Row) -> str:

@@ -80,7 +80,6 @@ def page(results: Results, sections: Sequence[Section]) -> str:
         lacks_test=[
             s.table.benchmark for s in sections if any(key == "test" for key, _ in s.table.footnotes)
         ],
-        series=len(PALETTE),
     )
 
 

@@ -122,8 +122,8 @@ def benchmark_table(results: Results, label: str, table: pd.DataFrame, ceiling: 
     frame.insert(0, "benchmark", label)
     frame["runs"] = frame[[*STATUSES, "missing"]].sum(axis=1, min_count=1)
     # The optimum has no counts, and a whole number must not look like a measurement.
-    counts = [*STATUSES, "missing", "runs", *(f"{split}_n" for split in SPLITS)]
-    frame[counts] = frame[counts].astype("Int64")
+    whole = [*STATUSES, "missing", "runs", *(f"{split}_n" for split in SPLITS)]
+    frame[whole] = frame[whole].astype("Int64")
 
     split = "valid" if "test" in ceiling.missing else "test"
     comparison = _compare(runs, finished, split, better)
@@ -258,7 +258,7 @@ def _compare(runs: pd.DataFrame, finished: pd.DataFrame, split: str, better: boo
 
 def _describe(comparison: statistics.Comparison, split: str) -> str:
     if comparison.reference is None:
-        return "No test: no baseline (random search or evolution) has a finished run to compare with."
+        return "No test: no baseline (random search or evolution) has a final score to compare with."
     if not comparison.n:
         return f"No test: {comparison.reference} has no other strategy to be compared with."
     if set(comparison.n.values()) == {comparison.n_reference}:

@@ -94,10 +94,11 @@ def test_without_the_benchmark_a_curve_says_what_it_shows(tmp_path):
 
 def test_figures_are_equal_bytes_and_leave_no_state(compared):
     panel = panels_of(compared)[0]
-    before = dict(mpl.rcParams)
     png, svg = figures.draw(panel)
-    assert figures.draw(panel) == (png, svg)
-    assert dict(mpl.rcParams) == before
+    with mpl.rc_context({"font.size": 30, "axes.facecolor": "red"}):
+        before = dict(mpl.rcParams)
+        assert figures.draw(panel) == (png, svg)
+        assert dict(mpl.rcParams) == before
     assert png.startswith(b"\x89PNG")
     assert b"matplotlib" not in png
     assert b"dc:date" not in svg

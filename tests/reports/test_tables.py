@@ -130,7 +130,10 @@ def test_runs_that_did_not_complete_are_counted(tmp_path):
     ]
     cells = [cell.text for cell in formats.grid(table).rows[0]]
     assert "3/6" in cells
-    assert "1 exhausted, 1 stalled, 1 failed, 1 running, 1 missing" in cells
+    notes = "1 exhausted, 1 stalled, 1 failed, 1 running, 1 missing"
+    assert notes in cells
+    assert f"Runs not complete: random_search {notes}." in " ".join(printed(table).split())
+    assert notes in formats.to_latex(table)
 
 
 def test_a_strategy_without_a_finished_run_still_has_a_row(tmp_path):
