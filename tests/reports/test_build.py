@@ -119,7 +119,7 @@ def test_the_page_shows_what_went_wrong(tmp_path):
     assert "frame 3\n" not in text
     assert "toy-a/random_search/seed-2: 1 trials" in text
     assert "<li>toy-a/random_search/seed-3</li>" in text
-    assert "under Test</strong> means that the data hold no test score" in text
+    assert "under Test</strong> means that there is no test score (toy-a)" in text
     assert "- toy-a/random_search/seed-1 failed." in report.markdown
     assert "- toy-a/random_search/seed-3 is missing." in report.markdown
 
