@@ -30,6 +30,7 @@ from harness.tracking import record
 from harness.tracking import track_results
 from harness.tracking import writer
 from harness.tracking.connection import connect
+from tests.harness.command import harness
 
 SWEEP = "pilot"
 BENCHMARK = "toy-data"
@@ -517,7 +518,7 @@ def test_kill_while_logging_loses_and_doubles_nothing(tmp_path: Path, uri: str, 
     sweep = tmp_path / "results" / SWEEP
     for seed in range(40):
         make_run(sweep, seed=seed, trials=50)
-    for delay in (0.01, 0.15, 0.4):
+    for delay in (0.05, 0.3):
         process = subprocess.Popen(
             [sys.executable, "-c", _LOG_FOR_EVER, uri, str(sweep), scheme],
             stdout=subprocess.PIPE,
@@ -711,3 +712,52 @@ def test_nothing_is_imported_or_printed_before_its_time(tmp_path: Path) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+REAL_SWEEP = """\
+results: results
+tracking: {{uri: "{uri}"}}
+sweeps:
+  pilot:
+    benchmarks: [{{name: nasbench201, dataset: cifar10}}]
+    strategies: [random_search, {{name: regularized_evolution, sample: 2}}]
+    seeds: {seeds}
+    budget: {{trials: 25}}
+"""
+
+
+def test_a_sweep_is_tracked_as_it_runs(tmp_path: Path, uri: str) -> None:
+    file = tmp_path / "experiments.yaml"
+    file.write_text(REAL_SWEEP.format(uri=uri, seeds=2))
+    harness("run", "--no-report", file, cwd=tmp_path)
+    runs = read(uri)
+    assert len(runs) == 6
+    name = "regularized_evolution on nasbench201-cifar10"
+    folder = tmp_path / "results" / SWEEP / "nasbench201-cifar10" / "regularized_evolution" / "seed-1"
+    rows = [json.loads(line) for line in (folder / "trajectory.jsonl").read_text().splitlines()]
+    child = runs[f"{name}, seed 1"]
+    assert child["parent"] == name
+    assert child["params"]["strategy.sample"] == "2"
+    assert child["params"]["budget.trials"] == "25"
+    history = child["history"]
+    assert [(s, v) for s, _, v in history["valid"]] == [(row["trial"], row["valid"]) for row in rows]
+    hours = sum(row["gpu_seconds"] for row in rows) / 3600
+    assert history["simulated_gpu_hours"][-1][2] == pytest.approx(hours)
+    best = max(row["valid"] for row in rows)
+    assert child["latest"]["final_valid"] == pytest.approx(best)
+    assert child["latest"]["final_valid_regret"] == pytest.approx(91.6067 - best, abs=1e-3)
+    assert runs[name]["latest"]["runs_complete"] == 2
+    # A larger sweep goes on where this one stopped.
+    file.write_text(REAL_SWEEP.format(uri=uri, seeds=3))
+    harness("run", "--no-report", file, cwd=tmp_path)
+    assert read(uri)[name]["latest"]["runs_complete"] == 3
+
+
+def test_a_sweep_without_its_server_is_tracked_later(tmp_path: Path, uri: str) -> None:
+    file = tmp_path / "experiments.yaml"
+    file.write_text(REAL_SWEEP.format(uri="http://127.0.0.1:1", seeds=1))
+    done = harness("run", "--no-report", file, cwd=tmp_path)
+    assert "harness track" in " ".join((done.stdout + done.stderr).split())
+    done = harness("track", "results", "--uri", uri, cwd=tmp_path)
+    assert "2 logged" in done.stdout
+    assert len(read(uri)) == 4
