@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from reports.scores import Ceiling
 
 FLOOR = "random_search"
-BASELINES = (FLOOR, "regularized_evolution", "genetic_algorithm")
-"""Registered names of the strategies that others must beat: random search and the evolution family."""
 
 MEASURES = (
     "gpu_hours",
@@ -245,20 +243,20 @@ def _stopped(results: Results, runs: pd.DataFrame) -> list[str]:
 
 
 def _compare(runs: pd.DataFrame, finished: pd.DataFrame, split: str, better: bool) -> statistics.Comparison:
-    names = {
-        label: spec["strategy"]["name"] for label, spec in zip(runs["strategy"], runs["spec"], strict=True)
-    }
+    # Any search without a language model is one that the others must beat.
+    baselines = _distinct(
+        label for label, spec in zip(runs["strategy"], runs["spec"], strict=True) if not spec["models"]
+    )
     samples = {
         str(label): group[split].dropna().to_numpy(dtype=float)
         for label, group in finished.groupby("strategy", sort=False)
     }
-    baselines = [label for label, name in names.items() if name in BASELINES]
     return statistics.compare_with_best_baseline(samples, baselines, higher_is_better=better)
 
 
 def _describe(comparison: statistics.Comparison, split: str) -> str:
     if comparison.reference is None:
-        return "No test: no baseline (random search or evolution) has a final score to compare with."
+        return "No test: no strategy without a language model has a final score to compare with."
     if not comparison.n:
         return f"No test: {comparison.reference} has no other strategy to be compared with."
     if set(comparison.n.values()) == {comparison.n_reference}:

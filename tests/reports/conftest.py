@@ -163,7 +163,8 @@ class Folder:
                     "duplicates_in_a_row": 1000,
                 },
                 "seed": seed,
-                "models": {},
+                # "clever" stands for a strategy with a language model.
+                "models": {"m": {"kind": "embedded"}} if strategy == "clever" else {},
                 "labels": {"sweep": "handmade", "benchmark": "toy-a", "strategy": strategy},
             },
             "space": "categorical",
