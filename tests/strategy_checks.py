@@ -247,11 +247,12 @@ def check_state_is_rebuilt_from_history(subject: Subject) -> None:
 
 
 def check_pickled_goes_on_alike(subject: Subject) -> None:
-    """In a bare study, where Optuna's users pickle samplers; runs of the harness never do."""
-    whole, pickled = subject.bare_study(), subject.bare_study()
-    subject.go_on(pickled, subject.case.cuts[-1])
-    pickled.sampler = pickle.loads(pickle.dumps(pickled.sampler))  # noqa: S301 made just now
-    assert subject.go_on(pickled) == subject.go_on(whole)
+    """As Optuna's users pickle samplers; runs of the harness never do."""
+    for make in (subject.bare_study, subject.study):
+        whole, pickled = make(), make()
+        subject.go_on(pickled, subject.case.cuts[-1])
+        pickled.sampler = pickle.loads(pickle.dumps(pickled.sampler))  # noqa: S301 made just now
+        assert subject.go_on(pickled) == subject.go_on(whole)
 
 
 def check_failed_trials_do_not_stop_it(subject: Subject) -> None:

@@ -83,6 +83,16 @@ class SearchSpace:
             if len(index) != len(choices):
                 raise SpaceError(f"decision {name!r} lists a choice twice: {choices!r}.")
 
+    def __getstate__(self) -> dict[str, Any]:
+        # Read-only views cannot be pickled; what they show can.
+        views = {"decisions": dict(self.decisions), "distributions": dict(self.distributions)}
+        return self.__dict__ | views
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.decisions = MappingProxyType(state["decisions"])
+        self.distributions = MappingProxyType(state["distributions"])
+
     @property
     def radices(self) -> tuple[int, ...]:
         """Number of choices of each decision, in order."""
