@@ -131,9 +131,12 @@ def test_every_import_is_a_declared_dependency() -> None:
         for extra in PROJECT["optional-dependencies"].values()
         for line in extra
     }
-    providers = packages_distributions()
+    # Some packages name their modules with a slash.
+    providers = {module.strip("/"): names for module, names in packages_distributions().items()}
     undeclared = set()
-    for path in (file for package in PACKAGES for file in (ROOT / package).rglob("*.py")):
+    for path in (
+        file for folder in (*PACKAGES, "tests", "scripts") for file in (ROOT / folder).rglob("*.py")
+    ):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]
@@ -142,7 +145,7 @@ def test_every_import_is_a_declared_dependency() -> None:
             else:
                 continue
             for name in (name.split(".")[0] for name in names):
-                if name in sys.stdlib_module_names or name in PACKAGES:
+                if name in sys.stdlib_module_names or name in (*PACKAGES, "tests"):
                     continue
                 if not declared & {canonicalize_name(provider) for provider in providers.get(name, [name])}:
                     undeclared.add(f"{path.relative_to(ROOT)}: {name}")
