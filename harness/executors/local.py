@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 import traceback
 from concurrent.futures import FIRST_COMPLETED
@@ -119,6 +120,8 @@ def _prepare() -> None:
     A worker that outlived a killed parent would go on writing a trajectory that the resumed sweep writes too.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    # Ctrl-C reaches every process of the terminal; a worker ends at once and in silence, for its run can go on.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     threading.Thread(target=_die_with_parent, daemon=True).start()
 
 

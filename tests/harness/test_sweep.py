@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import time
 from typing import TYPE_CHECKING
 
@@ -110,6 +112,21 @@ def test_workers_die_with_their_parent(tmp_path: Path) -> None:
     _, alive = psutil.wait_procs(children, timeout=10)
     assert children
     assert not alive
+
+
+def test_ctrl_c_ends_at_once_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    size = {"strategies": "tpe", "budget": "trials: 400"}
+    cut = write(tmp_path, "cut", **size)  # type: ignore[arg-type]
+    whole = write(tmp_path, "whole", **size)  # type: ignore[arg-type]
+    process = start("run", "--no-report", cut, cwd=tmp_path)
+    deadline = time.monotonic() + 30
+    while not trajectories(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(timeout=20) == 130
+    harness("run", "--no-report", cut, cwd=tmp_path)
+    harness("run", "--no-report", whole, cwd=tmp_path)
+    assert trajectories(tmp_path / "cut") == trajectories(tmp_path / "whole")
 
 
 def test_running_again_runs_nothing_again(tmp_path: Path) -> None:
