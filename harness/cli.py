@@ -42,9 +42,6 @@ def main() -> None:
     except HarnessError as error:
         typer.secho(f"Error: {error}", fg="red", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.secho("Interrupted. Run the same command to go on where it stopped.", fg="yellow", err=True)
-        sys.exit(130)
 
 
 @app.command()
@@ -84,18 +81,22 @@ def run(
     if dry_run:
         console.print(_plan_table(name, specs, root))
         return
-    with RichProgress(console) as progress:
-        result = run_sweep(
-            experiments,
-            name,
-            specs,
-            planned=planned,
-            results=root,
-            workers=workers,
-            tracking_uri=uri,
-            retry_failed=retry_failed,
-            progress=progress,
-        )
+    try:
+        with RichProgress(console) as progress:
+            result = run_sweep(
+                experiments,
+                name,
+                specs,
+                planned=planned,
+                results=root,
+                workers=workers,
+                tracking_uri=uri,
+                retry_failed=retry_failed,
+                progress=progress,
+            )
+    except KeyboardInterrupt:
+        console.print("Interrupted. Run the same command to go on where it stopped.")
+        raise typer.Exit(130) from None
     if report:
         _report(result.folder, None, console)
     for path, reason in result.failed.items():
