@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING
 from typing import Any
@@ -103,7 +104,7 @@ class LMSearcher(LLMStrategy):
             codes = list(candidates)
             code = conversation.ask(
                 self.messages(history, codes),
-                lambda reply, codes=codes: _read(reply, codes),
+                partial(_read, codes=codes),
                 schema=_schema(codes),
                 temperature=self.temperature,
                 seed=int(history.rng.integers(2**31)),

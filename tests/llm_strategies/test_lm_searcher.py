@@ -146,13 +146,13 @@ def test_replay_without_a_server(connected: dict[str, Any], embedded_model: Endp
 
 def test_bare_study_is_reproducible_and_resumes(embedded_model: Endpoint) -> None:
     def strategy() -> LMSearcher:
-        return LMSearcher(model=ChatModel(embedded_model), seed=7, **SETTINGS)
+        return LMSearcher(model=ChatModel(embedded_model), seed=7, space=SPACE, **SETTINGS)
 
     once = search(strategy(), 5, direction="minimize")
     again = pickle.loads(pickle.dumps(strategy()))  # noqa: S301
     assert facts(search(again, 4, direction="minimize")) == facts(once[:4])
     assert facts(search(strategy(), 5, direction="minimize", earlier=once[:4])) == facts(once)
-    other = LMSearcher(model=ChatModel(embedded_model), seed=8, **SETTINGS)
+    other = LMSearcher(model=ChatModel(embedded_model), seed=8, space=SPACE, **SETTINGS)
     assert facts(search(other, 2, direction="minimize")) != facts(once[:2])
 
 
