@@ -9,7 +9,6 @@ import json
 from dataclasses import dataclass
 from dataclasses import field
 from typing import TYPE_CHECKING
-from typing import Any
 from typing import Protocol
 
 from harness import environment
@@ -147,65 +146,68 @@ def run_sweep(
         progress.begin(total=len(earlier) + len(todo), earlier=len(earlier))
 
         with _Tracking(tracking_uri, name, progress) as tracking:
-            tracking.log(earlier)
-            if not todo:
-                return result
+            tracking.log([*earlier, *result.failed])
 
-            def done(outcomes: list[Outcome]) -> None:
-                for outcome in outcomes:
-                    progress.ended(outcome)
-                    if outcome.status == "failed":
-                        result.failed[outcome.path] = outcome.error or "unknown"
-                    else:
-                        result.finished += 1
-                tracking.log([outcome.path for outcome in outcomes if not outcome.storage_failed])
-                result.untracked = tracking.broken
+            def done(outcome: Outcome) -> None:
+                progress.ended(outcome)
+                if outcome.status == "failed":
+                    result.failed[outcome.path] = outcome.error or "unknown"
+                else:
+                    result.finished += 1
+                if not outcome.storage_failed:
+                    tracking.log([outcome.path])
 
-            with _servers(file, todo, progress) as endpoints:
-                described = environment.describe()
-                LocalExecutor(workers).run(
-                    [
-                        Task(
-                            spec,
-                            folder / spec.path,
-                            {model: endpoints[model] for model in spec.models},
-                            described,
-                        )
-                        for spec in todo
-                    ],
-                    done,
-                )
+            if todo:
+                with _servers(file, todo, progress) as endpoints:
+                    described = environment.describe()
+                    LocalExecutor(workers).run(
+                        [
+                            Task(
+                                spec,
+                                folder / spec.path,
+                                {model: endpoints[model] for model in spec.models},
+                                described,
+                            )
+                            for spec in todo
+                        ],
+                        done,
+                    )
         result.untracked = tracking.broken
         return result
 
 
 class _Tracking(contextlib.AbstractContextManager["_Tracking"]):
-    """A tracker whose failure costs no run: one message, and the runs can be tracked later."""
+    """A tracker whose failure costs no run: one message, and the runs can be tracked later.
+
+    It connects when the first run has ended, so that the import of MLflow delays no search.
+    """
 
     def __init__(self, uri: str | None, sweep: str, progress: Progress) -> None:
         self.broken = False
+        self._uri = uri
+        self._sweep = sweep
         self._progress = progress
         self._tracker: Tracker | None = None
-        if uri is not None:
-            self._guard(lambda: self._open(uri, sweep))
 
     def log(self, folders: Sequence[Path]) -> None:
-        if self._tracker is not None and folders:
-            self._guard(lambda: self._tracker.log(folders) if self._tracker else None)
+        if self._uri is None or self.broken or not folders:
+            return
+        with self._guard():
+            if self._tracker is None:
+                self._tracker = Tracker(self._uri, self._sweep)
+            self._tracker.log(folders)
 
     def __exit__(self, *error: object) -> None:
-        if self._tracker is not None:
-            self._guard(self._tracker.close)
+        if self._tracker is not None and not self.broken:
+            with self._guard():
+                self._tracker.close()
 
-    def _open(self, uri: str, sweep: str) -> None:
-        self._tracker = Tracker(uri, sweep)
-
-    def _guard(self, action: Any) -> None:
+    @contextlib.contextmanager
+    def _guard(self) -> Iterator[None]:
         try:
-            action()
+            yield
         except TrackingError as error:
             self.broken = True
-            self._tracker = None
             self._progress.message(
                 f"Tracking stopped: {error} The runs go on and are kept; `harness track` logs them later."
             )

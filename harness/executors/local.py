@@ -7,10 +7,9 @@ import os
 import signal
 import threading
 import traceback
-from concurrent.futures import FIRST_COMPLETED
 from concurrent.futures import Future
 from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures import wait
+from concurrent.futures import as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -59,7 +58,7 @@ class LocalExecutor:
     def __init__(self, workers: int) -> None:
         self.workers = workers
 
-    def run(self, tasks: Sequence[Task], done: Callable[[list[Outcome]], None]) -> None:
+    def run(self, tasks: Sequence[Task], done: Callable[[Outcome], None]) -> None:
         """Make all runs.
 
         A worker that dies takes no other run with it: what was in flight is made again, one run at a time,
@@ -67,7 +66,7 @@ class LocalExecutor:
 
         Args:
             tasks: The runs.
-            done: Called in this process with the outcomes since its last call.
+            done: Called in this process as each run ends.
 
         Raises:
             StoreError: A run could not write its folder; runs that had started are finished first.
@@ -79,10 +78,10 @@ class LocalExecutor:
             suspects = started or left[: self.workers]
             for task in suspects:
                 if self._pool([task], done, workers=1):
-                    done([_died(task)])
+                    done(_died(task))
             left = self._pool([task for task in left if task not in suspects], done, self.workers)
 
-    def _pool(self, tasks: Sequence[Task], done: Callable[[list[Outcome]], None], workers: int) -> list[Task]:
+    def _pool(self, tasks: Sequence[Task], done: Callable[[Outcome], None], workers: int) -> list[Task]:
         """Make runs in one pool; returns those that a dying worker left behind."""
         if not tasks:
             return []
@@ -96,22 +95,18 @@ class LocalExecutor:
         left: list[Task] = []
         try:
             futures: dict[Future[Outcome], Task] = {pool.submit(_make, task): task for task in tasks}
-            waiting = set(futures)
-            while waiting:
-                ended, waiting = wait(waiting, return_when=FIRST_COMPLETED)
-                outcomes = []
-                for future in ended:
-                    try:
-                        outcomes.append(future.result())
-                    except BrokenProcessPool:
-                        left.append(futures[future])
-                done(outcomes)
-                if refused := [outcome.error for outcome in outcomes if outcome.storage_failed]:
-                    raise StoreError(str(refused[0]))
+            for future in as_completed(futures):
+                try:
+                    outcome = future.result()
+                except BrokenProcessPool:
+                    left.append(futures[future])
+                    continue
+                done(outcome)
+                if outcome.storage_failed:
+                    raise StoreError(str(outcome.error))
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-        # In the order of the tasks, for futures of a broken pool come back in any.
-        return [task for task in tasks if task in left] if left else []
+        return left
 
 
 def _prepare() -> None:
