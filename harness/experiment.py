@@ -453,6 +453,11 @@ def _checked_objective(sweep: Sweep, benchmark: Benchmark, strategies: Mapping[s
             f"legal are {', '.join(map(str, benchmark.fidelities))} epochs. "
             "`harness data status` lists what each table holds."
         )
+    if sweep.objective.noise == "drawn" and not benchmark.draws_seeds(fidelity):
+        raise SpecError(
+            f"source {benchmark.source!r} of {name!r} has only means over training seeds at {fidelity} epochs, so "
+            "none can be drawn; set `objective: {noise: mean}`, or use a source with single seeds."
+        )
     below = [f for f in benchmark.fidelities if f <= fidelity]
     for label, named in strategies.items():
         if registry.load("strategy", named.name).multi_fidelity and len(below) < 2:

@@ -88,6 +88,10 @@ class Benchmark(ABC):
             DataError: This benchmark has no score at this fidelity.
         """
 
+    def draws_seeds(self, fidelity: int) -> bool:
+        """Whether :meth:`evaluate` can draw one training seed at this fidelity, or knows means alone."""
+        return True
+
     @abstractmethod
     def query(self, arch: Architecture, *, split: str, fidelity: int, seed: int | None = None) -> float:
         """A score by name, for reports. There is no default split.

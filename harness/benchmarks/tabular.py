@@ -215,6 +215,9 @@ class TabularBenchmark(Benchmark):
             self._missing_column(split, fidelity)
         return column.seeds or ()
 
+    def draws_seeds(self, fidelity: int) -> bool:
+        return bool(self.seeds(split="valid", fidelity=fidelity))
+
     def optimum(self, *, split: str, fidelity: int) -> tuple[Architecture, float] | None:
         """The best architecture and its seed-mean score; of equals, the one of smallest index.
 

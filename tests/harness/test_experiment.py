@@ -214,3 +214,10 @@ def test_an_unknown_sweep_is_named(tmp_path: Path) -> None:
     file.write_text(GOOD)
     with pytest.raises(SpecError, match="unknown sweep 'smal', did you mean 'small'"):
         experiment.read_experiments(file).sweep("smal")
+
+
+def test_drawn_seeds_need_a_table_that_has_them(tmp_path: Path, core_table: str) -> None:
+    text = GOOD.replace("[cifar10, cifar100]}", f"cifar10, source: {core_table}}}")
+    assert len(plan(tmp_path, text)) == 4
+    with pytest.raises(SpecError, match="only means over training seeds"):
+        plan(tmp_path, text + "    objective: {noise: drawn}\n")
