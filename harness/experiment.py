@@ -362,17 +362,17 @@ class ExperimentsFile:
             here: Location = (*at, "strategies", s)
             with self._locate(here):
                 cls = registry.load("strategy", entry.name)
-            params = self._arguments(cls, f"strategy {entry.name!r}", entry.params, here)
             for parameter in cls.model_parameters:
-                model = params.get(parameter)
+                model = entry.params.get(parameter)
                 with self._locate((*here, parameter)):
                     if model is None:
                         raise SpecError(
                             f"strategy {entry.name!r} needs `{parameter}`, the name of an entry of `models`: "
                             f"{', '.join(self.experiments.models) or 'there is none yet'}."
                         )
-                    if model not in self.experiments.models:
-                        raise SpecError(unknown_name("model", model, self.experiments.models))
+                    if not isinstance(model, str) or model not in self.experiments.models:
+                        raise SpecError(unknown_name("model", str(model), self.experiments.models))
+            params = self._arguments(cls, f"strategy {entry.name!r}", entry.params, here)
             label = entry.label or entry.name
             with self._locate(here):
                 if label in strategies:
