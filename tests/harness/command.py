@@ -46,7 +46,13 @@ def start(*arguments: str | Path, cwd: Path) -> subprocess.Popen[bytes]:
         stderr=subprocess.DEVNULL,
         env=environment(),
         start_new_session=True,
+        preexec_fn=_hear_ctrl_c,
     )
+
+
+def _hear_ctrl_c() -> None:
+    # A shell starts background jobs deaf to it, and children inherit that.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def kill(process: subprocess.Popen[bytes], *, group: bool) -> None:
