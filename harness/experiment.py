@@ -339,6 +339,7 @@ class ExperimentsFile:
                     for strategy_label, named in strategies.items()
                     for seed in (sweep.seeds if seeds is None else seeds)
                 ]
+        self._no_run_twice(specs, at)
         return specs
 
     def model(self, name: str) -> dict[str, Any]:
@@ -348,6 +349,17 @@ class ExperimentsFile:
         with self._locate(here):
             cls = registry.load("model", entry.kind)
         return self._arguments(cls, f"model kind {entry.kind!r}", entry.params, here)
+
+    def _no_run_twice(self, specs: list[RunSpec], at: Location) -> None:
+        first: dict[str, RunSpec] = {}
+        for spec in specs:
+            other = first.setdefault(spec.id, spec)
+            if other is not spec:
+                with self._locate(at):
+                    raise SpecError(
+                        f"{spec.path} and {other.path} are the same run under two labels; drop one, or change a "
+                        "parameter."
+                    )
 
     def _identity(self, model: str) -> dict[str, Any]:
         """What decides a model's replies: its entry without what only says where it runs."""
@@ -388,10 +400,12 @@ class ExperimentsFile:
                     raise SpecError(unknown_name(f"parameter of {what}", key, model.model_fields))
         try:
             # Through JSON, where strict validation still takes a list for a tuple.
-            model.model_validate_json(json.dumps(dict(raw)))
+            checked = model.model_validate_json(json.dumps(dict(raw)))
         except ValidationError as error:
             raise SpecError("\n".join(self._explain(error, here))) from None
-        return dict(raw)
+        # With every default, so that a run's identity does not hang on what they are in this version.
+        arguments: dict[str, Any] = checked.model_dump(mode="json")
+        return arguments
 
     def _explain(self, error: ValidationError, at: Location = ()) -> Iterator[str]:
         for detail in error.errors():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -40,6 +41,16 @@ def final_score(benchmark: Benchmark, arch: Architecture, split: str) -> Score:
     except DataError as error:
         return Score(None, missing=str(error))
     return Score(value, best[1] if best else None)
+
+
+def facts(benchmark: Benchmark) -> dict[str, Any]:
+    """What ``run.json`` says of a benchmark: ``space``, ``metric``, ``cost_kind`` and ``data``."""
+    return {
+        "space": benchmark.space.name,
+        "metric": asdict(benchmark.metric),
+        "cost_kind": benchmark.cost_kind,
+        "data": {"source": benchmark.source, "digest": benchmark.digest},
+    }
 
 
 def make_benchmark(name: str, params: dict[str, Any]) -> Benchmark:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import json
 import time
 import traceback
-from collections import Counter
-from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
-from typing import Literal
 from typing import Self
 
 import optuna
@@ -26,7 +25,6 @@ from harness import registry
 from harness import scoring
 from harness import seeding
 from harness.benchmarks import Evaluation
-from harness.budget import Spent
 from harness.errors import StoreError
 from harness.history import Exhausted
 from harness.history import Proposal
@@ -36,9 +34,12 @@ from harness.store import FORMAT
 from harness.store import JsonLines
 from harness.store import Row
 from harness.store import RunFolder
+from harness.store import StorageError
 from harness.store import Timing
-from harness.store import storage_errors
+from harness.store import locked
 from harness.strategy import ATTRIBUTES
+from harness.totals import TOKENS
+from harness.totals import Totals
 
 if TYPE_CHECKING:
     from harness.benchmarks import Benchmark
@@ -46,6 +47,8 @@ if TYPE_CHECKING:
     from harness.spaces import Architecture
     from harness.strategy import Strategy
 
+# A killed sweep's workers end within moments; a run waits so long for one of them to let go of its folder.
+_OTHER_PROCESS_ENDS = 10.0
 # Optuna stamps every trial; a trajectory must not depend on a clock.
 _NO_TIME = datetime.datetime.fromtimestamp(0, datetime.UTC)
 
@@ -75,6 +78,7 @@ def run(
     *,
     endpoints: Mapping[str, Endpoint] | None = None,
     environment: Mapping[str, Any] | None = None,
+    facts: Mapping[str, Any] | None = None,
 ) -> Outcome:
     """Run a spec in a folder, from where an earlier call left off, and record how it ended.
 
@@ -85,84 +89,103 @@ def run(
         folder: The run's folder; made where it is missing.
         endpoints: Where the models that the spec names answer.
         environment: What to record of versions and machine.
+        facts: :func:`harness.scoring.facts` of the benchmark, where they are known already.
 
     Raises:
-        StoreError: The folder belongs to another spec, or cannot be read.
+        StoreError: The folder belongs to another spec or other data, or it cannot be read or written.
+    """
+    facts = facts or scoring.facts(scoring.make_benchmark(spec.benchmark.name, spec.benchmark.params))
+    with locked(folder, seconds=_OTHER_PROCESS_ENDS):
+        store = RunFolder(folder)
+        store.check(spec, facts["data"]["digest"])
+        if store.record is not None and store.is_finished:
+            return Outcome(folder, store.record["status"], store.record["totals"]["trials"])
+        return _go_on(spec, store, endpoints or {}, environment or {}, facts)
+
+
+def record_death(folder: Path, reason: str) -> Outcome:
+    """Record that the process of a run died.
+
+    Args:
+        folder: The run's folder.
+        reason: What is known of it.
     """
     store = RunFolder(folder)
-    if store.is_finished:
-        store.check(spec, store.record["data"]["digest"] if store.record else "")
-        return Outcome(folder, str(store.status), store.record["totals"]["trials"] if store.record else 0)
+    store.write_error(f"{reason}\n")
+    totals = Totals()
+    if store.record is not None:
+        rows = JsonLines(folder / "trajectory.jsonl").rows
+        timings = JsonLines(folder / "timings.jsonl").rows
+        for row, timing in zip(rows, timings, strict=False):
+            totals.add(row, timing)
+        store.write(store.record | {"status": "failed", "ended": _now(), "totals": totals.record()})
+    return Outcome(folder, "failed", totals.spent.trials, reason)
+
+
+def strategy_seed(spec: RunSpec) -> int:
+    """Seed of a run's strategy, which also draws its training seeds.
+
+    Runs of one seed with another strategy, other hyper-parameters or another benchmark draw independently:
+    otherwise strategies that begin with random architectures would begin with the same ones, and a comparison
+    of them would not be one of independent samples. It does not depend on the budget, so that a longer run
+    begins as a shorter one does.
+    """
+    identity = spec.model_dump(mode="json", include={"strategy", "benchmark", "models"})
+    return seeding.integer(spec.seed, json.dumps(identity, sort_keys=True))
+
+
+def _go_on(
+    spec: RunSpec,
+    store: RunFolder,
+    endpoints: Mapping[str, Endpoint],
+    environment: Mapping[str, Any],
+    facts: Mapping[str, Any],
+) -> Outcome:
+    earlier = store.record or {}
+    session = {"started": _now(), **environment}
+    record = {
+        "format": FORMAT,
+        "id": spec.id,
+        "status": "running",
+        "spec": spec.model_dump(mode="json"),
+        **facts,
+        **environment,
+        "sessions": [*earlier.get("sessions", []), session],
+        "started": earlier.get("started", session["started"]),
+        "ended": None,
+        "seconds": earlier.get("seconds", 0.0),
+        "totals": earlier.get("totals", Totals().record()),
+        "recommendation": None,
+    }
+    store.write(record)
+    store.clear_error()
+    began = time.perf_counter()
+    error = None
+    totals = Totals()
     try:
-        return _Run(spec, store, endpoints or {}, environment or {}).go()
-    except StoreError as error:
-        return Outcome(folder, "failed", 0, str(error), storage_failed=True)
-
-
-class _Run:
-    def __init__(
-        self,
-        spec: RunSpec,
-        store: RunFolder,
-        endpoints: Mapping[str, Endpoint],
-        environment: Mapping[str, Any],
-    ) -> None:
-        self.spec = spec
-        self.store = store
-        self.endpoints = endpoints
-        self.environment = environment
-
-    def go(self) -> Outcome:
-        spec, store = self.spec, self.store
         benchmark = scoring.make_benchmark(spec.benchmark.name, spec.benchmark.params)
         store.check(spec, benchmark.digest)
-        with storage_errors(store.path):
-            store.path.mkdir(parents=True, exist_ok=True)
-        earlier = store.record
-        record = {
-            "format": FORMAT,
-            "id": spec.id,
-            "status": "running",
-            "spec": spec.model_dump(mode="json"),
-            "space": benchmark.space.name,
-            "metric": {
-                "name": benchmark.metric.name,
-                "unit": benchmark.metric.unit,
-                "higher_is_better": benchmark.metric.higher_is_better,
-            },
-            "cost_kind": benchmark.cost_kind,
-            "data": {"source": benchmark.source, "digest": benchmark.digest},
-            **self.environment,
-            "recommendation": None,
-            "started": earlier["started"] if earlier else _now(),
-            "seconds": earlier["seconds"] if earlier else 0.0,
-        }
-        store.write(record)
-        store.clear_error()
-        began = time.perf_counter()
-        trajectory = JsonLines(store.path / "trajectory.jsonl")
-        timings = JsonLines(store.path / "timings.jsonl")
-        search: Search | None = None
-        error = None
-        try:
-            search = Search(spec, benchmark, store.path, self.endpoints)
+        search = Search(spec, benchmark, store.path, endpoints)
+        totals = search.totals
+        with (
+            closing(JsonLines(store.path / "trajectory.jsonl")) as trajectory,
+            closing(JsonLines(store.path / "timings.jsonl")) as timings,
+        ):
             status = search.go(trajectory, timings)
-            record["recommendation"] = search.recommendation()
-        except StoreError:
-            raise
-        except Exception as failure:  # noqa: BLE001  (any failure of a plug-in ends this run alone)
-            status, error = "failed", f"{type(failure).__name__}: {failure}"
-            store.write_error(traceback.format_exc())
-        finally:
-            trajectory.close()
-            timings.close()
-            # Also after a kill by hand, so that the seconds of all sessions add up.
-            record["seconds"] += time.perf_counter() - began
-        record |= {"status": status, "ended": _now()}
-        if search is not None:
-            record["totals"] = search.totals()
-        store.write(record)
-        return Outcome(store.path, status, search.spent.trials if search else 0, error)
+        record["recommendation"] = search.recommendation()
+    except StorageError:
+        raise
+    except Exception as failure:  # noqa: BLE001  (any failure of a plug-in ends this run alone)
+        status, error = "failed", f"{type(failure).__name__}: {failure}"
+        store.write_error(traceback.format_exc())
+    record |= {
+        "status": status,
+        "ended": _now(),
+        "seconds": record["seconds"] + time.perf_counter() - began,
+        "totals": totals.record(),
+    }
+    store.write(record)
+    return Outcome(store.path, status, totals.spent.trials, error)
 
 
 class Search:
@@ -181,17 +204,14 @@ class Search:
         self.spec = spec
         self.benchmark = benchmark
         self.space = benchmark.space
-        self.spent = Spent()
-        self._rejected: Counter[str] = Counter()
-        self._llm: Counter[str] = Counter()
-        self._seconds: defaultdict[str, float] = defaultdict(float)
+        self.totals = Totals()
         # What has been paid for, by architecture and fidelity: asking again costs nothing.
         self._paid: dict[tuple[Architecture, int], Evaluation] = {}
         self._first_trial: dict[Architecture, int] = {}
 
         strategy_class = registry.load("strategy", spec.strategy.name)
         self.strategy: Strategy = strategy_class(
-            **spec.strategy.params, space=self.space, seed=seeding.integer(spec.seed, "strategy")
+            **spec.strategy.params, space=self.space, seed=strategy_seed(spec)
         )
         self.strategy.connect({name: endpoints[name] for name in spec.models}, folder)
 
@@ -210,7 +230,7 @@ class Search:
             sampler=self.strategy,
             pruner=self.pruner or optuna.pruners.NopPruner(),
             # Hyperband assigns brackets by a hash of the study's name.
-            study_name=spec.id,
+            study_name=f"run-{strategy_seed(spec)}",
             direction="maximize" if benchmark.metric.higher_is_better else "minimize",
         )
 
@@ -222,28 +242,30 @@ class Search:
         """
         self._replay(trajectory, timings)
         budget = self.spec.budget
+        spent = self.totals.spent
         while True:
-            if self.spent.exhausts(budget):
+            if spent.exhausts(budget):
                 return "complete"
-            if self.spent.stalls(budget):
+            if spent.stalls(budget):
                 return "stalled"
             began = time.perf_counter()
             try:
-                proposal = self.strategy.ask(self.study, self._asked(), self.space)
+                proposal = _as_stored(self.strategy.ask(self.study, self._asked(), self.space))
             except Exhausted as end:
-                self._rejected.update(end.rejected)
-                self._llm.update({key: getattr(end.usage, key) for key in _TOKENS})
-                self._seconds["llm_seconds"] += end.usage.seconds
+                seconds = time.perf_counter() - began - end.usage.seconds
+                self.totals.add_attempt(end.usage, end.rejected, max(seconds, 0.0))
                 return "exhausted"
             asked = time.perf_counter()
+            usage = proposal.usage or Usage()
+            search_seconds = max(asked - began - usage.seconds, 0.0)
             row = self._tell(proposal, {})
             if row is None:
+                self.totals.add_attempt(usage, proposal.rejected, search_seconds)
                 return "complete"
             ended = time.perf_counter()
-            usage = proposal.usage or Usage()
             timing = Timing(
                 trial=row["trial"],
-                search_seconds=round(max(asked - began - usage.seconds, 0.0), 6),
+                search_seconds=round(search_seconds, 6),
                 llm_seconds=round(usage.seconds, 6),
                 evaluation_seconds=round(ended - asked, 6),
             )
@@ -251,20 +273,6 @@ class Search:
             timings.append(timing)
             trajectory.append(row)
             self._count(row, proposal.architecture, timing)
-
-    def totals(self) -> dict[str, Any]:
-        """What the run has spent and counted so far."""
-        return {
-            "trials": self.spent.trials,
-            "architectures": self.spent.architectures,
-            "duplicates": self.spent.duplicates,
-            "rejected": dict(sorted(self._rejected.items())),
-            "gpu_seconds": self.spent.gpu_seconds,
-            **{key: round(self._seconds[key], 6) for key in _SECONDS},
-            "llm_calls": self._llm["calls"],
-            "prompt_tokens": self._llm["prompt_tokens"],
-            "completion_tokens": self._llm["completion_tokens"],
-        }
 
     def recommendation(self) -> dict[str, Any] | None:
         """The architecture that the run returns; ``None`` when no trial was completed."""
@@ -310,7 +318,7 @@ class Search:
     def _asked(self) -> FrozenTrial:
         # As Study.ask does: samplers read the trials through a cache that is renewed once per trial.
         self.study._thread_local.cached_all_trials = None
-        return self._trial(self.spent.trials, {}, {})
+        return self._trial(self.totals.spent.trials, {}, {})
 
     def _tell(self, proposal: Proposal, recorded: Mapping[int, Evaluation]) -> Row | None:
         """Evaluate at one fidelity after the other, as far as the pruner lets it, and tell the study.
@@ -323,13 +331,13 @@ class Search:
         Returns:
             The row of the trajectory; ``None`` when the budget does not reach for this trial.
         """
-        number, arch = self.spent.trials, proposal.architecture
+        number, arch = self.totals.spent.trials, proposal.architecture
         rungs: list[Evaluation] = []
         trial_id = None
         state = TrialState.COMPLETE
         for fidelity in self.fidelities:
             rung = recorded.get(fidelity) or self._score(arch, fidelity, number)
-            if not recorded and self.spent.overspends(
+            if not recorded and self.totals.spent.overspends(
                 self.spec.budget, sum(r.cost_seconds for r in rungs) + rung.cost_seconds, rung.cost_kind
             ):
                 return None
@@ -352,7 +360,7 @@ class Search:
         if paid := self._paid.get((arch, fidelity)):
             return paid
         drawn = self.spec.objective.noise == "drawn"
-        seed = seeding.integer(self.spec.seed, "training seed", number) if drawn else None
+        seed = seeding.integer(strategy_seed(self.spec), "training seed", number) if drawn else None
         return self.benchmark.evaluate(arch, fidelity=fidelity, seed=seed)
 
     def _start(self, number: int, proposal: Proposal) -> int:
@@ -395,18 +403,21 @@ class Search:
         if proposal.rejected:
             row["rejected"] = dict(sorted(proposal.rejected.items()))
         if proposal.usage is not None:
-            row["llm"] = {key: getattr(proposal.usage, key) for key in _TOKENS}
+            row["llm"] = {key: getattr(proposal.usage, key) for key in TOKENS}
         if proposal.attributes:
             row["attributes"] = dict(proposal.attributes)
         return row
 
     def _count(self, row: Row, arch: Architecture, timing: Timing) -> None:
-        self.spent.add(duplicate=row["duplicate"], gpu_seconds=row["gpu_seconds"])
+        self.totals.add(row, timing)
         self._first_trial.setdefault(arch, row["trial"])
-        self._rejected.update(row.get("rejected", {}))
-        self._llm.update(row.get("llm", {}))
-        for key in _SECONDS:
-            self._seconds[key] += timing[key]
+
+
+def _as_stored(proposal: Proposal) -> Proposal:
+    """The proposal with its attributes as a resumed run reads them: lists for tuples, text for keys."""
+    if not proposal.attributes:
+        return proposal
+    return dataclasses.replace(proposal, attributes=json.loads(json.dumps(dict(proposal.attributes))))
 
 
 class _SharedDistribution(CategoricalDistribution):
@@ -414,14 +425,6 @@ class _SharedDistribution(CategoricalDistribution):
 
     def __deepcopy__(self, memo: object) -> Self:
         return self
-
-
-_SECONDS: tuple[Literal["search_seconds", "llm_seconds", "evaluation_seconds"], ...] = (
-    "search_seconds",
-    "llm_seconds",
-    "evaluation_seconds",
-)
-_TOKENS = ("calls", "prompt_tokens", "completion_tokens")
 
 
 def _now() -> str:

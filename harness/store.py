@@ -27,6 +27,10 @@ FORMAT = 1
 FINISHED = frozenset({"complete", "exhausted", "stalled"})
 
 
+class StorageError(StoreError):
+    """The file system refuses: nothing else can be written either."""
+
+
 class Row(TypedDict, total=False):
     """One line of ``trajectory.jsonl``; the keys are described in ``docs/results-folder.md``."""
 
@@ -192,8 +196,12 @@ class RunFolder:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Hold a sweep's folder for this process alone; the lock ends with the process, however that ends.
+def locked(folder: Path, seconds: float = 0.0) -> Iterator[None]:
+    """Hold a folder for this process alone; the lock ends with the process, however that ends.
+
+    Args:
+        folder: Folder of a sweep or a run; made where it is missing.
+        seconds: How long to wait for another process.
 
     Raises:
         StoreError: Another process holds it, or the folder cannot be made or written.
@@ -202,10 +210,10 @@ def locked(folder: Path) -> Iterator[None]:
     with storage_errors(folder):
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            lock.acquire(timeout=0)
+            lock.acquire(timeout=seconds)
         except Timeout:
             raise StoreError(
-                f"{folder}: another process is running this sweep. Wait for it, or give another --results folder."
+                f"{folder}: another process is working on this. Wait for it, or give another --results folder."
             ) from None
     try:
         yield
@@ -246,10 +254,10 @@ def write_json(path: Path, content: Any) -> None:
 
 @contextlib.contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turn what a file system refuses into a :class:`StoreError` that says what to do.
+    """Turn what a file system refuses into an error that says what to do.
 
     Raises:
-        StoreError: Any :class:`OSError` inside.
+        StorageError: Any :class:`OSError` inside.
     """
     try:
         yield
@@ -259,7 +267,7 @@ def storage_errors(path: Path) -> Iterator[None]:
             advice = "free some space and run the same command: finished trials are kept"
         else:
             advice = "make it writable, or give another --results folder"
-        raise StoreError(f"{where}: {error.strerror}; {advice}.") from error
+        raise StorageError(f"{where}: {error.strerror}; {advice}.") from error
 
 
 def _wrong_format(file: Path, found: object) -> str:

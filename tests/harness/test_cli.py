@@ -91,7 +91,11 @@ def test_a_damaged_line_in_the_middle(tmp_path: Path) -> None:
     (run / "trajectory.jsonl").write_text("".join(lines))
     record = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps(record | {"status": "running"}))
-    assert "trajectory.jsonl:4" in refused("run", "--no-report", file, cwd=tmp_path)
+    before = trajectories(tmp_path)
+    said = harness("run", "--no-report", file, cwd=tmp_path, check=1).stdout
+    assert "trajectory.jsonl:4" in said
+    assert trajectories(tmp_path) == before
+    assert json.loads((run / "run.json").read_text())["status"] == "failed"
 
 
 def test_a_results_folder_that_is_a_file(tmp_path: Path) -> None:

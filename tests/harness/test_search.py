@@ -15,24 +15,56 @@ import pytest
 from harness import registry
 from harness import scoring
 from harness import search
-from harness import seeding
 from harness.benchmarks.nasbench201 import NASBench201
 from harness.errors import StoreError
+from llm_strategies.models.client import ChatModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from harness.experiment import RunSpec
     from tests.harness.conftest import MakeSpec
 
-STRATEGIES = [
-    "random_search",
-    "regularized_evolution",
-    "genetic_algorithm",
-    "reinforce",
-    "local_search",
-    "tpe",
+NEEDS_MODEL = [
+    name for name in registry.names("strategy") if registry.load("strategy", name).model_parameters
 ]
+
+
+class Subject:
+    """A registered strategy, with what it needs to run: a table with several fidelities, or a real model."""
+
+    def __init__(self, strategy: str, make_spec: MakeSpec, request: pytest.FixtureRequest) -> None:
+        self.strategy = strategy
+        self.cls = registry.load("strategy", strategy)
+        self._make_spec = make_spec
+        self._changes: dict[str, Any] = {"noise": "drawn"}
+        self._endpoints = {}
+        # A model takes seconds for every proposal.
+        self.size = 35
+        if self.cls.model_parameters:
+            self.size = 7
+            self._changes |= {
+                "params": dict.fromkeys(self.cls.model_parameters, "small"),
+                "models": {"small": {"kind": "embedded"}},
+            }
+            self._endpoints = {"small": request.getfixturevalue("embedded_model")}
+        if self.cls.multi_fidelity:
+            # Its means alone are there at 12 epochs.
+            self._changes = {"noise": "mean", "source": request.getfixturevalue("core_table")}
+
+    def spec(self, **changes: Any) -> RunSpec:
+        return self._make_spec(self.strategy, **self._changes | changes)
+
+    def run(self, spec: RunSpec, folder: Path) -> search.Outcome:
+        outcome = search.run(spec, folder, endpoints=self._endpoints)
+        assert outcome.status == "complete", outcome.error
+        return outcome
+
+
+@pytest.fixture
+def subject(strategy: str, make_spec: MakeSpec, request: pytest.FixtureRequest) -> Subject:
+    return Subject(strategy, make_spec, request)
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:
@@ -44,73 +76,89 @@ def record(folder: Path) -> dict[str, Any]:
     return content
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        pytest.param(name, marks=[pytest.mark.llm] if name in NEEDS_MODEL else [])
+        for name in registry.names("strategy")
+    ],
+)
 class TestEveryStrategy:
-    def test_budget_of_architectures_is_exact(
-        self, strategy: str, make_spec: MakeSpec, tmp_path: Path
-    ) -> None:
-        outcome = search.run(make_spec(strategy, architectures=35), tmp_path)
+    def test_budget_of_architectures_is_exact(self, subject: Subject, tmp_path: Path) -> None:
+        subject.run(subject.spec(architectures=subject.size), tmp_path)
         trials = rows(tmp_path)
-        assert outcome.status == "complete", outcome.error
-        assert len({t["ncode"] for t in trials}) == 35
+        assert len({t["ncode"] for t in trials}) == subject.size
         assert not trials[-1]["duplicate"], "the run ends with the last new architecture"
-        assert record(tmp_path)["totals"]["architectures"] == 35
+        assert record(tmp_path)["totals"]["architectures"] == subject.size
 
-    def test_budget_of_trials_is_exact(self, strategy: str, make_spec: MakeSpec, tmp_path: Path) -> None:
-        search.run(make_spec(strategy, trials=35), tmp_path)
-        assert [t["trial"] for t in rows(tmp_path)] == list(range(35))
+    def test_budget_of_trials_is_exact(self, subject: Subject, tmp_path: Path) -> None:
+        subject.run(subject.spec(trials=subject.size), tmp_path)
+        assert [t["trial"] for t in rows(tmp_path)] == list(range(subject.size))
 
-    def test_scores_are_those_of_the_table(self, strategy: str, make_spec: MakeSpec, tmp_path: Path) -> None:
-        search.run(make_spec(strategy), tmp_path)
-        benchmark = NASBench201(dataset="cifar10")
+    def test_simulated_seconds_are_never_overspent(self, subject: Subject, tmp_path: Path) -> None:
+        subject.run(subject.spec(trials=subject.size), tmp_path / "trials")
+        costs = [t["gpu_seconds"] for t in rows(tmp_path / "trials")]
+        budget = sum(costs[:-2]) + 0.5 * sum(costs[-2:]) + 1.0
+        subject.run(subject.spec(gpu_seconds=budget), tmp_path / "seconds")
+        spent = [t["gpu_seconds"] for t in rows(tmp_path / "seconds")]
+        assert spent == costs[: len(spent)], "a budget cuts a run, it does not change it"
+        assert sum(spent) <= budget
+        if len(spent) < len(costs):
+            assert sum(costs[: len(spent) + 1]) > budget
+
+    def test_scores_are_those_of_the_table(self, subject: Subject, tmp_path: Path) -> None:
+        spec = subject.spec(trials=subject.size)
+        subject.run(spec, tmp_path)
+        benchmark = NASBench201(**spec.benchmark.params)
         for trial in rows(tmp_path):
             arch = benchmark.space.from_ncode(trial["ncode"])
-            assert trial["valid"] == benchmark.query(arch, split="valid", fidelity=200)
+            score = benchmark.query(arch, split="valid", fidelity=trial["fidelity"], seed=trial["seed"])
+            assert trial["valid"] == score
 
-    def test_duplicates_cost_nothing_and_are_counted(
-        self, strategy: str, make_spec: MakeSpec, tmp_path: Path
-    ) -> None:
-        search.run(make_spec(strategy, trials=80), tmp_path)
-        seen: dict[str, float] = {}
+    def test_duplicates_cost_nothing_and_are_counted(self, subject: Subject, tmp_path: Path) -> None:
+        subject.run(subject.spec(trials=2 * subject.size), tmp_path)
+        paid: dict[tuple[str, int], float] = {}
+        seen = set()
         for trial in rows(tmp_path):
             assert trial["duplicate"] == (trial["ncode"] in seen)
-            assert (trial["gpu_seconds"] == 0) == trial["duplicate"]
-            assert seen.setdefault(trial["ncode"], trial["valid"]) == trial["valid"]
+            seen.add(trial["ncode"])
+            known = (trial["ncode"], trial["fidelity"]) in paid
+            assert (trial["gpu_seconds"] == 0) == known
+            assert paid.setdefault((trial["ncode"], trial["fidelity"]), trial["valid"]) == trial["valid"]
         totals = record(tmp_path)["totals"]
         assert totals["architectures"] == len(seen)
-        assert totals["duplicates"] == 80 - len(seen)
+        assert totals["duplicates"] == 2 * subject.size - len(seen)
 
-    def test_equal_specs_give_equal_bytes(self, strategy: str, make_spec: MakeSpec, tmp_path: Path) -> None:
+    def test_equal_specs_give_equal_bytes(self, subject: Subject, tmp_path: Path) -> None:
         for folder in ("a", "b"):
-            search.run(make_spec(strategy, seed=3), tmp_path / folder)
+            subject.run(subject.spec(seed=3), tmp_path / folder)
         assert trajectory(tmp_path / "a") == trajectory(tmp_path / "b")
-        search.run(make_spec(strategy, seed=4), tmp_path / "c")
+        subject.run(subject.spec(seed=4), tmp_path / "c")
         assert trajectory(tmp_path / "c") != trajectory(tmp_path / "a")
 
-    def test_a_cut_trajectory_goes_on_to_the_same_bytes(
-        self, strategy: str, make_spec: MakeSpec, tmp_path: Path
-    ) -> None:
-        spec = make_spec(strategy, seed=5, noise="drawn", trials=60)
-        search.run(spec, tmp_path / "whole")
+    def test_a_cut_trajectory_goes_on_to_the_same_bytes(self, subject: Subject, tmp_path: Path) -> None:
+        spec = subject.spec(seed=5, trials=subject.size)
+        subject.run(spec, tmp_path / "whole")
         whole = trajectory(tmp_path / "whole")
-        rng = np.random.default_rng(0)
-        for n, cut in enumerate([0, 1, len(whole) - 1, *rng.integers(len(whole), size=7).tolist()]):
+        inside = np.random.default_rng(0).integers(len(whole), size=subject.size // 5).tolist()
+        for n, cut in enumerate([0, 1, len(whole) - 1, *inside]):
             folder = cut_run(tmp_path / "whole", tmp_path / f"cut{n}", cut)
-            outcome = search.run(spec, folder)
-            assert outcome.status == "complete"
+            subject.run(spec, folder)
             assert trajectory(folder) == whole
-            assert record(folder)["totals"].keys() == record(tmp_path / "whole")["totals"].keys()
             assert stable(record(folder)) == stable(record(tmp_path / "whole"))
 
     def test_a_bare_study_makes_the_same_trials(
-        self, strategy: str, make_spec: MakeSpec, tmp_path: Path
+        self, subject: Subject, tmp_path: Path, request: pytest.FixtureRequest
     ) -> None:
-        spec = make_spec(strategy, seed=6, trials=30)
-        search.run(spec, tmp_path)
+        if subject.cls.multi_fidelity:
+            pytest.skip("a bare study has no fidelities unless its objective reports them")
+        spec = subject.spec(seed=6, noise="mean", trials=subject.size)
+        subject.run(spec, tmp_path)
         benchmark = NASBench201(dataset="cifar10")
-        sampler = registry.load("strategy", strategy)(
-            space=benchmark.space, seed=seeding.integer(6, "strategy")
-        )
+        models = {}
+        for name in subject.cls.model_parameters:
+            models[name] = ChatModel(request.getfixturevalue("embedded_model"))
+        sampler = subject.cls(**models, space=benchmark.space, seed=search.strategy_seed(spec))
         study = optuna.create_study(sampler=sampler, direction="maximize", study_name=spec.id)
 
         def objective(trial: optuna.Trial) -> float:
@@ -121,24 +169,35 @@ class TestEveryStrategy:
             arch = benchmark.space.architecture(params)
             return benchmark.evaluate(arch, fidelity=200, seed=None).value
 
-        study.optimize(objective, n_trials=30)
+        study.optimize(objective, n_trials=subject.size)
         bare = [benchmark.space.ncode(benchmark.space.architecture(t.params)) for t in study.trials]
         assert bare == [trial["ncode"] for trial in rows(tmp_path)]
 
     def test_the_test_split_is_never_read(
-        self,
-        strategy: str,
-        make_spec: MakeSpec,
-        tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch,
+        self, subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def refuse(*args: object, **kwargs: object) -> float:
             raise AssertionError("a search asked for a score by name")
 
-        monkeypatch.setattr(NASBench201, "query", refuse)
-        monkeypatch.setattr(NASBench201, "optimum", refuse)
-        outcome = search.run(make_spec(strategy), tmp_path)
-        assert outcome.status == "complete", outcome.error
+        for name in ("query", "query_many", "scores", "optimum"):
+            monkeypatch.setattr(NASBench201, name, refuse)
+        subject.run(subject.spec(), tmp_path)
+
+
+def test_strategies_of_one_seed_draw_independently(make_spec: MakeSpec, tmp_path: Path) -> None:
+    first = {}
+    for strategy in ("random_search", "regularized_evolution", "local_search"):
+        for dataset in ("cifar10", "cifar100"):
+            folder = tmp_path / f"{strategy}-{dataset}"
+            search.run(make_spec(strategy, dataset=dataset, trials=1), folder)
+            first[strategy, dataset] = rows(folder)[0]["ncode"]
+    assert len(set(first.values())) == 6
+
+
+def test_a_longer_run_begins_as_a_shorter_one(make_spec: MakeSpec, tmp_path: Path) -> None:
+    for trials in (10, 20):
+        search.run(make_spec("regularized_evolution", noise="drawn", trials=trials), tmp_path / str(trials))
+    assert rows(tmp_path / "20")[:10] == rows(tmp_path / "10")
 
 
 def test_the_recommendation_is_the_best_by_validation(make_spec: MakeSpec, tmp_path: Path) -> None:
@@ -146,19 +205,6 @@ def test_the_recommendation_is_the_best_by_validation(make_spec: MakeSpec, tmp_p
     best = max(rows(tmp_path), key=lambda t: t["valid"])
     assert record(tmp_path)["recommendation"]["ncode"] == best["ncode"]
     assert record(tmp_path)["recommendation"]["trial"] == best["trial"]
-
-
-def test_simulated_seconds_are_never_overspent(make_spec: MakeSpec, tmp_path: Path) -> None:
-    budget = 20_000.0
-    search.run(make_spec(gpu_seconds=budget), tmp_path / "bounded")
-    spent = sum(t["gpu_seconds"] for t in rows(tmp_path / "bounded"))
-    assert 0 < spent <= budget
-    # One trial more than the bounded run made would not have fitted.
-    count = len(rows(tmp_path / "bounded"))
-    search.run(make_spec(trials=count + 1), tmp_path / "longer")
-    longer = rows(tmp_path / "longer")
-    assert longer[:count] == rows(tmp_path / "bounded")
-    assert spent + longer[count]["gpu_seconds"] > budget
 
 
 def test_drawn_noise_is_one_training_seed_per_architecture(make_spec: MakeSpec, tmp_path: Path) -> None:
@@ -240,7 +286,8 @@ def test_a_failure_is_recorded_and_can_be_retried(
 
 
 def test_the_same_bytes_in_another_process(make_spec: MakeSpec, tmp_path: Path) -> None:
-    for strategy in STRATEGIES:
+    strategies = set(registry.names("strategy")) - {"bohb", *NEEDS_MODEL}
+    for strategy in sorted(strategies):
         spec = make_spec(strategy, seed=8, noise="drawn")
         search.run(spec, tmp_path / "here" / strategy)
         code = (
@@ -281,8 +328,8 @@ def test_other_data_in_the_folder_are_refused(
     cut_run(tmp_path, tmp_path / "cut", 100)
     benchmark = scoring.make_benchmark(spec.benchmark.name, spec.benchmark.params)
     monkeypatch.setattr(benchmark, "digest", "0" * 64)
-    outcome = search.run(spec, tmp_path / "cut")
-    assert "made with other data" in str(outcome.error)
+    with pytest.raises(StoreError, match="made with other data"):
+        search.run(spec, tmp_path / "cut")
 
 
 def test_several_fidelities_are_paid_for_honestly(
