@@ -8,6 +8,7 @@ from typing import Any
 from optuna.samplers import TPESampler
 
 from harness import seeding
+from harness.errors import SpecError
 from harness.history import Proposal
 from harness.strategy import Strategy
 
@@ -51,6 +52,11 @@ class TPE(Strategy):
         seed: int | None = None,
     ) -> None:
         super().__init__(space=space, seed=seed)
+        if n_startup_trials < 0 or n_ei_candidates < 1:
+            raise SpecError(
+                f"n_startup_trials must be at least 0 and n_ei_candidates at least 1, not {n_startup_trials} and "
+                f"{n_ei_candidates}."
+            )
         self.n_startup_trials = n_startup_trials
         self.n_ei_candidates = n_ei_candidates
         self.multivariate = multivariate

@@ -72,9 +72,11 @@ def run(
 
     console = _console()
     experiments = experiment.read_experiments(file)
-    name, _ = experiments.sweep(sweep)
-    planned = experiments.plan(name, seeds=_seeds(seeds))
-    specs = select(planned, only or [])
+    name, declared = experiments.sweep(sweep)
+    now = _seeds(seeds) or declared.seeds
+    # The seeds of the file belong to the sweep also while others are made, so that a report misses them.
+    planned = experiments.plan(name, seeds=sorted({*declared.seeds, *now}))
+    specs = select([spec for spec in planned if spec.seed in now], only or [])
     settings = experiments.experiments
     root = results or Path(settings.results)
     uri = settings.tracking.uri if track else None
@@ -123,6 +125,9 @@ def list_registered(
     what: Annotated[Literal["spaces", "benchmarks", "strategies", "models"], typer.Argument()],
 ) -> None:
     """List what is registered, with the parameters that experiments.yaml can set."""
+    import inspect
+
+    from rich.markup import escape
     from rich.table import Table
 
     from harness import experiment
@@ -142,8 +147,8 @@ def list_registered(
         parameters = [
             key if field.is_required() else f"{key}={field.default!r}" for key, field in fields.items()
         ]
-        summary = (cls.__doc__ or "").strip().splitlines()[0]
-        table.add_row(name, summary, ", ".join(parameters))
+        summary = (inspect.getdoc(cls) or "").partition("\n")[0]
+        table.add_row(name, escape(summary), escape(", ".join(parameters)))
     _console().print(table)
 
 
@@ -202,13 +207,24 @@ def data_import(
     allow_partial: Annotated[bool, typer.Option(help="Accept a table that lacks cells.")] = False,
 ) -> None:
     """Import a table of a benchmark from its official files. See docs/data.md."""
+    from rich.progress import Progress
+
     from harness.benchmarks import data
     from harness.doctor import data_table
 
-    status = data.import_table(
-        benchmark, path, name=name, mapping=mapping, columns=column or [], allow_partial=allow_partial
-    )
-    _console().print(data_table([status]))
+    console = _console()
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task(f"reading {path.name}", total=None)
+        status = data.import_table(
+            benchmark,
+            path,
+            name=name,
+            mapping=mapping,
+            columns=column or [],
+            allow_partial=allow_partial,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    console.print(data_table([status]))
 
 
 def _report(folder: Path, out: Path | None, console: Console) -> None:

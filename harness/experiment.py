@@ -46,6 +46,10 @@ if TYPE_CHECKING:
 Location = tuple[str | int, ...]
 
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+_MOST_LETTERS = 100
+_MOST_SEEDS = 1_000_000
+# Names of the sweep's own files and folders.
+_RESERVED = {"report", "sweep.json", "sweep.tmp"}
 _ENGINE_PARAMETERS = {"self", "space", "seed"}
 
 
@@ -65,9 +69,12 @@ class _Named(BaseModel):
     @field_validator("label")
     @classmethod
     def _label_is_a_folder_name(cls, value: str | None) -> str | None:
-        if value is not None and not _LABEL.fullmatch(value):
+        if value is not None and not (
+            _LABEL.fullmatch(value) and len(value) <= _MOST_LETTERS and value not in _RESERVED
+        ):
             raise ValueError(
-                "a label names a folder: letters, digits, '.', '_', '+' and '-', the first a letter or digit"
+                "a label names a folder: letters, digits, '.', '_', '+' and '-', the first a letter or digit, "
+                f"at most {_MOST_LETTERS}, and none of {', '.join(sorted(_RESERVED))}"
             )
         return value
 
@@ -86,6 +93,8 @@ class BenchmarkEntry(_Named):
     def expand(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Label and parameters of each benchmark that this entry stands for."""
         lists = {k: v for k, v in self.params.items() if isinstance(v, list)}
+        if empty := [key for key, values in lists.items() if not values]:
+            raise SpecError(f"`{empty[0]}` is an empty list; give at least one value.")
         for values in itertools.product(*lists.values()):
             params = self.params | dict(zip(lists, values, strict=True))
             marks = list(values)
@@ -236,12 +245,12 @@ def parse_seeds(value: Any) -> tuple[int, ...]:
     if isinstance(value, int):
         if value <= 0:
             raise ValueError(f"the number of seeds must be at least 1, not {value}")
-        return tuple(range(value))
+        return tuple(_bounded(0, value))
     if isinstance(value, str):
         match = re.fullmatch(r"\s*(\d+)\s*:\s*(\d+)\s*", value)
         if match is None:
             raise ValueError(f"a range of seeds is written A:B with 0 <= A < B, not {value!r}")
-        seeds = tuple(range(int(match[1]), int(match[2])))
+        seeds = tuple(_bounded(int(match[1]), int(match[2])))
     elif isinstance(value, list | tuple):
         if not all(isinstance(seed, int) and not isinstance(seed, bool) for seed in value):
             raise ValueError(f"seeds are whole numbers, not {value!r}")
@@ -250,11 +259,17 @@ def parse_seeds(value: Any) -> tuple[int, ...]:
         raise ValueError(f"seeds are a count, a range 'A:B' or a list, not {value!r}")
     if not seeds:
         raise ValueError(f"{value!r} holds no seed; give at least one")
-    if min(seeds) < 0:
-        raise ValueError(f"seeds are at least 0, not {min(seeds)}")
+    if min(seeds) < 0 or max(seeds) >= 2**63:
+        raise ValueError(f"seeds lie between 0 and 2**63 - 1, not {min(seeds)} to {max(seeds)}")
     if len(set(seeds)) < len(seeds):
         raise ValueError(f"a seed is listed twice in {value!r}")
     return seeds
+
+
+def _bounded(start: int, stop: int) -> range:
+    if stop - start > _MOST_SEEDS:
+        raise ValueError(f"{stop - start:,} seeds are more than the {_MOST_SEEDS:,} that a sweep can have")
+    return range(start, stop)
 
 
 def read_experiments(path: Path) -> ExperimentsFile:
@@ -315,7 +330,9 @@ class ExperimentsFile:
             here: Location = (*at, "benchmarks", b)
             with self._locate(here):
                 cls = registry.load("benchmark", entry.name)
-            for label, raw in entry.expand():
+            with self._locate(here):
+                expanded = list(entry.expand())
+            for label, raw in expanded:
                 params = self._arguments(cls, f"benchmark {entry.name!r}", raw, here)
                 with self._locate(here):
                     if label in benchmarks:
@@ -364,9 +381,11 @@ class ExperimentsFile:
     def _identity(self, model: str) -> dict[str, Any]:
         """What decides a model's replies: its entry without what only says where it runs."""
         kind = self.experiments.models[model].kind
-        operational = registry.load("model", kind).operational_parameters
-        params = {k: v for k, v in self.model(model).items() if k not in operational}
-        return {"kind": kind, **params}
+        params = self.model(model)
+        cls = registry.load("model", kind)
+        with self._locate(("models", model)):
+            _make(cls, f"model {model!r}", params)
+        return {"kind": kind} | {k: v for k, v in params.items() if k not in cls.operational_parameters}
 
     def _strategies(self, sweep: Sweep, at: Location) -> dict[str, Named]:
         strategies: dict[str, Named] = {}
@@ -403,6 +422,9 @@ class ExperimentsFile:
             checked = model.model_validate_json(json.dumps(dict(raw)))
         except ValidationError as error:
             raise SpecError("\n".join(self._explain(error, here))) from None
+        except (TypeError, ValueError) as error:
+            with self._locate(here):
+                raise SpecError(f"{what} takes numbers, texts and lists: {error}.") from None
         # With every default, so that a run's identity does not hang on what they are in this version.
         arguments: dict[str, Any] = checked.model_dump(mode="json")
         return arguments
@@ -444,10 +466,17 @@ def _sentence(detail: Any) -> str:
 
 def _try(strategy: Named, space: SearchSpace) -> None:
     """Make the strategy once, so that values it refuses are found before anything runs."""
+    cls = registry.load("strategy", strategy.name)
+    _make(cls, f"strategy {strategy.name!r}", {**strategy.params, "space": space, "seed": 0})
+
+
+def _make(cls: type, what: str, arguments: Mapping[str, Any]) -> None:
     try:
-        registry.load("strategy", strategy.name)(**strategy.params, space=space, seed=0)
-    except (ValueError, TypeError) as error:
-        raise SpecError(f"strategy {strategy.name!r}: {error}") from None
+        cls(**arguments)
+    except SpecError:
+        raise
+    except Exception as error:
+        raise SpecError(f"{what} refuses its parameters: {type(error).__name__}: {error}") from error
 
 
 def _checked_objective(sweep: Sweep, benchmark: Benchmark, strategies: Mapping[str, Named]) -> Objective:
@@ -505,7 +534,9 @@ def arguments_model(cls: type) -> type[BaseModel]:
         fields[parameter.name] = (annotation, default)
     model = create_model(
         cls.__name__,
-        __config__=ConfigDict(strict=True, arbitrary_types_allowed=True, protected_namespaces=()),
+        __config__=ConfigDict(
+            strict=True, allow_inf_nan=False, arbitrary_types_allowed=True, protected_namespaces=()
+        ),
         __module__=cls.__module__,
         **fields,
     )

@@ -25,6 +25,10 @@ _GROUPS: dict[Kind, str] = {
 }
 
 
+# What is registered is the kind of a model; the models themselves are declared in experiments.yaml.
+_SHOWN: dict[Kind, str] = {"model": "kind of model"}
+
+
 @cache
 def _entries(kind: Kind) -> dict[str, EntryPoint]:
     return {entry.name: entry for entry in entry_points(group=_GROUPS[kind])}
@@ -44,10 +48,10 @@ def load(kind: Kind, name: str) -> Any:
     """
     entries = _entries(kind)
     if name not in entries:
-        raise SpecError(unknown_name(kind, name, entries))
+        raise SpecError(unknown_name(_SHOWN.get(kind, kind), name, entries))
     try:
         return entries[name].load()
-    except ImportError as error:
+    except (ImportError, AttributeError) as error:
         raise SpecError(
             f"{kind} {name!r} ({entries[name].value}) cannot be imported: {error}. "
             "Install the package it needs; `harness doctor` lists what is missing."

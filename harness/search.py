@@ -175,7 +175,7 @@ def _go_on(
         record["recommendation"] = search.recommendation()
     except StorageError:
         raise
-    except Exception as failure:  # noqa: BLE001  (any failure of a plug-in ends this run alone)
+    except (Exception, SystemExit) as failure:  # noqa: BLE001  (whatever a plug-in does ends this run alone)
         status, error = "failed", f"{type(failure).__name__}: {failure}"
         store.write_error(traceback.format_exc())
     record |= {
@@ -288,10 +288,14 @@ class Search:
 
     def _replay(self, trajectory: JsonLines, timings: JsonLines) -> None:
         """Tell the study what earlier sessions of this run evaluated, without evaluating it again."""
-        count = min(len(trajectory.rows), len(timings.rows))
-        for file in (trajectory, timings):
-            if len(file.rows) > count:
-                file.keep(count)
+        count = len(trajectory.rows)
+        if len(timings.rows) > count:
+            timings.keep(count)
+        for number in range(len(timings.rows), count):
+            # Lost with the machine, perhaps. Evaluating the trial again would cost more than its seconds tell.
+            lost = Timing(trial=number, search_seconds=0.0, llm_seconds=0.0, evaluation_seconds=0.0)
+            timings.append(lost)
+            timings.rows.append(lost)
         for number, (row, timing) in enumerate(zip(trajectory.rows, timings.rows, strict=True)):
             if row.get("trial") != number:
                 raise StoreError(

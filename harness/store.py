@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from harness.experiment import RunSpec
 
 FORMAT = 1
+# Keys of run.json that the engine relies on.
+_RECORD = {"id": str, "status": str, "spec": dict, "data": dict, "totals": dict}
+_ANEW = "restore it, or delete the run's folder to run it anew"
 FINISHED = frozenset({"complete", "exhausted", "stalled"})
 
 
@@ -134,16 +137,9 @@ class RunFolder:
         self.record: dict[str, Any] | None = None
         file = path / "run.json"
         with storage_errors(file):
-            text = file.read_text(encoding="utf-8") if file.exists() else None
-        if text is None:
-            return
-        try:
-            self.record = json.loads(text)
-        except ValueError:
-            raise StoreError(f"{file}: this is no JSON; delete the run's folder to run it anew.") from None
-        found = self.record.get("format") if isinstance(self.record, dict) else None
-        if found != FORMAT:
-            raise StoreError(_wrong_format(file, found))
+            content = file.read_bytes() if file.exists() else None
+        if content is not None:
+            self.record = _read_record(file, content)
 
     @property
     def status(self) -> str | None:
@@ -231,9 +227,9 @@ def check_format(folder: Path) -> None:
     if not file.exists():
         return
     with storage_errors(file):
-        text = file.read_text(encoding="utf-8")
+        content = file.read_bytes()
     try:
-        found = json.loads(text)["format"]
+        found = json.loads(content)["format"]
     except (ValueError, KeyError, TypeError):
         raise StoreError(f"{file}: this is no file of the harness; give another --results folder.") from None
     if found != FORMAT:
@@ -268,6 +264,21 @@ def storage_errors(path: Path) -> Iterator[None]:
         else:
             advice = "make it writable, or give another --results folder"
         raise StorageError(f"{where}: {error.strerror}; {advice}.") from error
+
+
+def _read_record(file: Path, content: bytes) -> dict[str, Any]:
+    try:
+        record = json.loads(content)
+    except ValueError:
+        raise StoreError(f"{file}: this is no JSON; {_ANEW}.") from None
+    if not isinstance(record, dict) or "format" not in record:
+        raise StoreError(f"{file}: this is no record of a run; {_ANEW}.")
+    if record["format"] != FORMAT:
+        raise StoreError(_wrong_format(file, record["format"]))
+    missing = [key for key, kind in _RECORD.items() if not isinstance(record.get(key), kind)]
+    if missing or not {"source", "digest"} <= record["data"].keys():
+        raise StoreError(f"{file}: `{(missing or ['data'])[0]}` is missing or damaged; {_ANEW}.")
+    return record
 
 
 def _wrong_format(file: Path, found: object) -> str:

@@ -17,10 +17,12 @@ from harness import registry
 from harness import scoring
 from harness import store
 from harness.errors import SpecError
+from harness.errors import StoreError
 from harness.errors import TrackingError
 from harness.executors.local import LocalExecutor
 from harness.executors.local import Task
 from harness.store import RunFolder
+from harness.store import StorageError
 from harness.tracking import Tracker
 
 if TYPE_CHECKING:
@@ -130,8 +132,16 @@ def run_sweep(
     folder = results / name
     store.check_format(folder)
     with store.locked(folder):
-        folders = {spec: RunFolder(folder / spec.path) for spec in specs}
         result = SweepResult(folder)
+        folders = {}
+        for spec in specs:
+            try:
+                folders[spec] = RunFolder(folder / spec.path)
+            except StorageError:
+                raise
+            except StoreError as error:
+                # A damaged run costs no other one.
+                result.failed[folder / spec.path] = str(error)
         todo = []
         earlier = []
         facts = {spec: _facts(spec) for spec in specs}
@@ -260,7 +270,7 @@ def _write_sweep(folder: Path, file: ExperimentsFile, name: str, planned: Sequen
     made = _now()
     if path.exists():
         with store.storage_errors(path):
-            made = json.loads(path.read_text(encoding="utf-8")).get("made", made)
+            made = json.loads(path.read_bytes()).get("made", made)
     store.write_json(path, content | {"made": made})
 
 

@@ -55,8 +55,12 @@ class YamlFile:
         except MarkedYAMLError as error:
             hint = " Indent with spaces, not tabs." if "\t" in text else ""
             raise SpecError(f"{self._at(error)}: this is no YAML: {error.problem}.{hint}") from None
-        except YAMLError as error:
+        except (YAMLError, ValueError) as error:
             raise SpecError(f"{path}: this is no YAML: {_first_line(str(error))}.") from None
+        except RecursionError:
+            raise SpecError(
+                f"{path}: this is nested too deeply; a few levels are all that it takes."
+            ) from None
         if not isinstance(self._document, CommentedMap):
             kind = "empty" if self._document is None else f"a {type(self._document).__name__}"
             raise SpecError(
@@ -71,7 +75,9 @@ class YamlFile:
         shown = ""
         for part in location:
             if isinstance(node, CommentedMap) and part in node:
-                line = node.lc.key(part)[0] + 1
+                # A key that came by a merge (`<<`) has no line of its own here.
+                if part in (node.lc.data or {}):
+                    line = node.lc.key(part)[0] + 1
                 shown += f".{part}"
             elif isinstance(node, CommentedSeq) and isinstance(part, int) and part < len(node):
                 line = node.lc.item(part)[0] + 1

