@@ -43,7 +43,8 @@ class RegularizedEvolution(Strategy):
         seed: See :class:`~harness.strategy.Strategy`.
 
     Raises:
-        SpecError: ``population`` or ``sample`` is below 1, or a weight is negative.
+        SpecError: ``population`` or ``sample`` is below 1, or a weight is negative. Where ``space`` is given,
+            also: there is not one weight per decision, or no decision that can change has a positive one.
     """
 
     def __init__(
@@ -60,6 +61,8 @@ class RegularizedEvolution(Strategy):
             raise SpecError(f"population and sample must be at least 1, not {population} and {sample}.")
         if decision_weights is not None and min(decision_weights, default=0.0) < 0:
             raise SpecError(f"decision_weights must not be negative: {list(decision_weights)!r}.")
+        if decision_weights is not None and space is not None:
+            _require_weights_for(decision_weights, space)
         self.population = population
         self.sample = sample
         self.decision_weights = decision_weights
@@ -73,3 +76,18 @@ class RegularizedEvolution(Strategy):
         sampled = [history.trials[oldest + int(u * self.population)] for u in tournament]
         parent = max(sampled, key=lambda trial: trial.score)
         return mutate(parent.architecture, history.space.radices, which, choice, self.decision_weights)
+
+
+def _require_weights_for(weights: Sequence[float], space: SearchSpace) -> None:
+    # Mutation checks this too, but not before the first population was evaluated.
+    if len(weights) != len(space.radices):
+        raise SpecError(
+            f"decision_weights has {len(weights)} numbers, and the space has {len(space.radices)} decisions: "
+            f"{', '.join(space.decisions)}; give one per decision."
+        )
+    mutable = [weight for weight, radix in zip(weights, space.radices, strict=True) if radix > 1]
+    if mutable and not any(mutable):
+        raise SpecError(
+            f"decision_weights {list(weights)!r} leave none of the space's {len(space.radices)} decisions to "
+            "mutate; give at least one that has several choices a positive weight."
+        )

@@ -11,6 +11,7 @@ from baselines.regularized_evolution import RegularizedEvolution
 from harness.errors import SpecError
 from harness.spaces import Architecture
 from harness.spaces import NASBench201Space
+from harness.spaces import SearchSpace
 from tests.baselines.loop import Loop
 from tests.baselines.loop import distance
 
@@ -72,3 +73,34 @@ def test_larger_samples_press_harder() -> None:
 def test_illegal_numbers_are_refused(params: dict[str, Any]) -> None:
     with pytest.raises(SpecError, match=next(iter(params))):
         RegularizedEvolution(**params)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ([1] * 5, "5 numbers, and the space has 6 decisions"),
+        ([1] * 7, "7 numbers, and the space has 6 decisions"),
+        ([], "0 numbers, and the space has 6 decisions"),
+        ([0] * 6, "leave none of the space's 6 decisions to mutate"),
+    ],
+)
+def test_weights_that_do_not_fit_the_space_are_refused_before_the_search(
+    weights: list[float], message: str
+) -> None:
+    with pytest.raises(SpecError, match=message):
+        RegularizedEvolution(decision_weights=weights, space=SPACE)
+
+
+def test_weights_on_decisions_that_cannot_change_are_refused() -> None:
+    space = SearchSpace({"fixed": ("a",), "free": ("a", "b")})
+    with pytest.raises(SpecError, match="leave none of the space's 2 decisions to mutate"):
+        RegularizedEvolution(decision_weights=[1, 0], space=space)
+    RegularizedEvolution(decision_weights=[0, 1], space=space)
+    RegularizedEvolution(decision_weights=[0], space=SearchSpace({"fixed": ("a",)}))
+
+
+def test_weights_are_those_of_the_mutated_decisions() -> None:
+    strategy = RegularizedEvolution(population=1, sample=1, decision_weights=[0, 0, 1, 0, 0, 0], space=SPACE)
+    trials = Loop(strategy, SPACE, first_digit_counts).run(30)
+    assert len({trial.architecture[2] for trial in trials}) > 1
+    assert len({(*trial.architecture[:2], *trial.architecture[3:]) for trial in trials}) == 1
