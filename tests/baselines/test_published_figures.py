@@ -7,15 +7,15 @@ a mean a little more.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from functools import cache
+from collections.abc import Iterator
 from math import hypot
 from math import sqrt
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
 from numpy.typing import NDArray
 
@@ -24,7 +24,12 @@ from baselines.local_search import LocalSearch
 from baselines.random_search import RandomSearch
 from baselines.regularized_evolution import RegularizedEvolution
 from baselines.reinforce import Reinforce
+from harness import experiment
+from harness import scoring
+from harness import search
+from harness.benchmarks import data
 from harness.benchmarks.nasbench201 import NASBench201
+from harness.budget import Budget
 from harness.spaces import Architecture
 from harness.spaces import NASBench201Space
 from harness.strategy import Strategy
@@ -34,6 +39,7 @@ pytestmark = pytest.mark.slow
 
 SPACE = NASBench201Space()
 SEEDS = 400
+ENGINE_SEEDS = 200
 OFFICIAL = Path(__file__).parents[3] / "shared" / "data" / "nb201" / "nb201_core.parquet"
 PREFIX = {"cifar10": "c10", "cifar100": "c100", "ImageNet16-120": "in16"}
 # Standard errors by which a mean may differ; with some twenty comparisons, three happen by chance.
@@ -111,16 +117,33 @@ PUBLISHED = {
 }
 
 
-@cache
-def official(dataset: str) -> tuple[Scores, Scores]:
-    """Validation and test of the official file, in the order of the space's index."""
+@pytest.fixture(scope="module")
+def tables(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of tables with the official scores as ``core``."""
     if not OFFICIAL.exists():
         pytest.skip(f"{OFFICIAL.name} with the official scores is not on this machine.")
-    columns = [f"{PREFIX[dataset]}_{split}200_nb201v11" for split in ("valid", "test")]
-    table = pq.read_table(OFFICIAL, columns=["arch_str", *columns])
-    order = np.argsort([SPACE.index(SPACE.parse(text)) for text in table["arch_str"].to_pylist()])
-    valid, test = (table[column].to_numpy()[order].astype(float) for column in columns)
-    return valid, test
+    folder = tmp_path_factory.mktemp("tables")
+    mapping = ["architecture: arch_str"]
+    for dataset, prefix in PREFIX.items():
+        mapping += [
+            f"{dataset}/valid/200: {prefix}_valid200_nb201v11",
+            f"{dataset}/test/200: {prefix}_test200_nb201v11",
+            f"{dataset}/train_seconds/200: {prefix}_train_time200_s",
+        ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HARNESS_DATA", str(folder))
+        data.import_table("nasbench201", OFFICIAL, name="core", columns=mapping)
+    return folder
+
+
+@pytest.fixture
+def core(tables: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Name of the source with the official scores."""
+    monkeypatch.setenv("HARNESS_DATA", str(tables))
+    # Benchmarks are kept by name, and other folders may hold another table of this one.
+    scoring._make_benchmark.cache_clear()
+    yield "core"
+    scoring._make_benchmark.cache_clear()
 
 
 def best_of_runs(published: Published, valid: Scores) -> list[int]:
@@ -152,9 +175,10 @@ def test_default_table(name: str, dataset: str) -> None:
 
 @pytest.mark.parametrize("dataset", PREFIX)
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_official_table(name: str, dataset: str) -> None:
+def test_official_table(name: str, dataset: str, core: str) -> None:
     published = PUBLISHED[name]
-    valid, test = official(dataset)
+    benchmark = NASBench201(dataset=dataset, source=core)
+    valid, test = (benchmark.scores(split=split, fidelity=200) for split in ("valid", "test"))
     best = best_of_runs(published, valid)
     for scores, theirs in zip((valid, test), published.figures[dataset], strict=True):
         ours, figures = figure(scores[best]), Figure(*theirs, published.runs)
@@ -164,9 +188,48 @@ def test_official_table(name: str, dataset: str) -> None:
             assert 0.8 < ours.std / figures.std < 1.25, f"{ours}, published {figures}"
 
 
-def test_local_search_finds_the_optimum_of_cifar100() -> None:
+@pytest.mark.parametrize(
+    ("name", "strategy", "budget"),
+    [
+        ("random search", "random_search", Budget(architectures=100)),
+        # Children that were evaluated before count as trials of the published figures.
+        ("regularized evolution", "regularized_evolution", Budget(trials=100)),
+    ],
+)
+def test_engine_on_official_table(
+    name: str, strategy: str, budget: Budget, core: str, tmp_path: Path
+) -> None:
+    """As a sweep runs and scores it, from the spec to the recommendation in ``run.json``."""
+    benchmark = experiment.Named(name="nasbench201", params={"dataset": "cifar10", "source": core})
+    table = scoring.make_benchmark(benchmark.name, benchmark.params)
+    finals: dict[str, list[float]] = {"valid": [], "test": []}
+    for seed in range(ENGINE_SEEDS):
+        spec = experiment.RunSpec(
+            strategy=experiment.Named(name=strategy, params={}),
+            benchmark=benchmark,
+            objective=experiment.Objective(fidelity=200),
+            budget=budget,
+            seed=seed,
+            models={},
+            labels=experiment.Labels(sweep="published", benchmark="cifar10", strategy=strategy),
+        )
+        outcome = search.run(spec, tmp_path / str(seed))
+        assert outcome.status == "complete", outcome.error
+        record = json.loads((outcome.path / "run.json").read_text())
+        arch = table.space.from_ncode(record["recommendation"]["ncode"])
+        for split, values in finals.items():
+            final = scoring.final_score(table, arch, split)
+            assert final.value is not None, final.missing
+            values.append(final.value)
+    published = PUBLISHED[name]
+    for values, theirs in zip(finals.values(), published.figures["cifar10"], strict=True):
+        ours, figures = figure(np.array(values)), Figure(*theirs, published.runs)
+        assert ours.agrees_with(figures), f"{ours}, published {figures}"
+
+
+def test_local_search_finds_the_optimum_of_cifar100(core: str) -> None:
     """White et al. 2020 train 127 architectures on average until they have the best."""
-    valid, _ = official("cifar100")
+    valid = NASBench201(dataset="cifar100", source=core).scores(split="valid", fidelity=200)
     values = valid.tolist()
     counts = []
     for seed in range(100):
