@@ -275,6 +275,6 @@ def _describe(comparison: statistics.Comparison, split: str) -> str:
     rest = f" Too few seeds for a test of {', '.join(untested)}." if untested else ""
     return (
         f"Two-sided Mann-Whitney U test on the final {_SPLIT_NAMES[split]} score against the best baseline, "
-        f"{comparison.reference} (seeds: {sizes}), Holm-corrected over "
+        f"{comparison.reference}, chosen on the same scores (seeds: {sizes}), Holm-corrected over "
         f"{len(comparison.p_values)}: {results}.{rest}"
     )
