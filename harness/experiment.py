@@ -33,6 +33,7 @@ from harness.budget import Budget
 from harness.errors import SpecError
 from harness.errors import unknown_name
 from harness.section import Section
+from harness.strategy import Strategy
 from harness.yaml_file import YamlFile
 
 if TYPE_CHECKING:
@@ -393,6 +394,8 @@ class ExperimentsFile:
             here: Location = (*at, "strategies", s)
             with self._locate(here):
                 cls = registry.load("strategy", entry.name)
+                if not (isinstance(cls, type) and issubclass(cls, Strategy)):
+                    raise SpecError(f"strategy {entry.name!r} is no subclass of harness.strategy.Strategy.")
             for parameter in cls.model_parameters:
                 model = entry.params.get(parameter)
                 with self._locate((*here, parameter)):

@@ -11,6 +11,7 @@ from harness import experiment
 from harness.errors import SpecError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 GOOD = """\
@@ -216,6 +217,52 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
         experiment.read_experiments(tmp_path / "none.yaml")
     with pytest.raises(SpecError, match="folder"):
         experiment.read_experiments(tmp_path)
+
+
+def test_merge_keys_of_yaml(tmp_path: Path) -> None:
+    text = GOOD.replace("  small:", "  small: &base") + "  more:\n    <<: *base\n    seeds: 3\n"
+    assert len(plan(tmp_path, text, "more")) == 12
+    with pytest.raises(SpecError, match="sweeps.bad.strategies"):
+        plan(tmp_path, text + "  bad:\n    <<: *base\n    strategies: [none]\n", "bad")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("population: 5", "population: 2020-01-01", "numbers, texts and lists"),
+        ("regularized_evolution, population: 5", "reinforce, learning_rate: .nan", "finite"),
+        ("[cifar10, cifar100]", "[]", "empty list"),
+        ("label: young", "label: report", "names a folder"),
+        ("label: young", f"label: {'x' * 200}", "at most 100"),
+        ("seeds: 2", "seeds: 100000000000", "more than the"),
+        ("seeds: 2", "seeds: ['1']", "whole numbers"),
+        ("architectures: 10", "gpu_seconds: .inf", "finite"),
+        ("random_search", "[" * 3000, "nested too deeply"),
+        ("random_search", "9" * 5000, "no YAML"),
+    ],
+)
+def test_odd_values_are_named(tmp_path: Path, old: str, new: str, says: str) -> None:
+    assert old in GOOD
+    with pytest.raises(SpecError, match=says):
+        plan(tmp_path, GOOD.replace(old, new, 1))
+
+
+def test_a_broken_plug_in_is_named(tmp_path: Path, plugin: Callable[[str, dict[str, str]], None]) -> None:
+    plugin(
+        "from harness.strategy import Strategy\n"
+        "class Picky(Strategy):\n"
+        "    def __init__(self, *, space=None, seed=None):\n"
+        "        raise RuntimeError('not today')\n"
+        "class Other:\n"
+        "    pass\n",
+        {"picky": "Picky", "other": "Other", "absent": "Absent"},
+    )
+    with pytest.raises(SpecError, match="RuntimeError: not today"):
+        plan(tmp_path, GOOD.replace("random_search", "picky"))
+    with pytest.raises(SpecError, match="no subclass"):
+        plan(tmp_path, GOOD.replace("random_search", "other"))
+    with pytest.raises(SpecError, match="cannot be imported"):
+        plan(tmp_path, GOOD.replace("random_search", "absent"))
 
 
 def test_an_unknown_sweep_is_named(tmp_path: Path) -> None:

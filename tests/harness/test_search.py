@@ -17,6 +17,7 @@ from harness import scoring
 from harness import search
 from harness.benchmarks.nasbench201 import NASBench201
 from harness.errors import StoreError
+from harness.totals import Totals
 from llm_strategies.models.client import ChatModel
 
 if TYPE_CHECKING:
@@ -313,6 +314,32 @@ def test_a_finished_run_is_left_alone(make_spec: MakeSpec, tmp_path: Path) -> No
     assert {f.name: (f.read_bytes(), f.stat().st_mtime_ns) for f in tmp_path.iterdir()} == before
 
 
+def test_lost_timings_lose_no_trial(make_spec: MakeSpec, tmp_path: Path) -> None:
+    spec = make_spec(trials=20)
+    search.run(spec, tmp_path / "whole")
+    folder = cut_run(tmp_path / "whole", tmp_path / "cut", len(trajectory(tmp_path / "whole")))
+    (folder / "timings.jsonl").write_bytes(b"")
+    search.run(spec, folder)
+    assert trajectory(folder) == trajectory(tmp_path / "whole")
+    assert len((folder / "timings.jsonl").read_text().splitlines()) == 20
+    assert record(folder)["totals"]["search_seconds"] == 0
+
+
+def test_a_strategy_that_exits_fails_alone(
+    make_spec: MakeSpec, tmp_path: Path, plugin: Callable[[str, dict[str, str]], None]
+) -> None:
+    plugin(
+        "from harness.strategy import Strategy\n"
+        "class Rude(Strategy):\n"
+        "    def propose(self, history):\n"
+        "        raise SystemExit(3)\n",
+        {"rude": "Rude"},
+    )
+    outcome = search.run(make_spec("rude"), tmp_path / "run")
+    assert outcome.status == "failed"
+    assert "SystemExit" in (tmp_path / "run" / "error.txt").read_text()
+
+
 def test_another_spec_in_the_folder_is_refused(make_spec: MakeSpec, tmp_path: Path) -> None:
     search.run(make_spec(architectures=20), tmp_path)
     with pytest.raises(StoreError, match=r"budget.architectures is 20 there and 30 now"):
@@ -382,8 +409,10 @@ def cut_run(whole: Path, folder: Path, size: int) -> Path:
     # A trial's timing is written before the trial.
     timings = (whole / "timings.jsonl").read_bytes().splitlines(keepends=True)[: lines + 1]
     (folder / "timings.jsonl").write_bytes(b"".join(timings))
-    running = {k: v for k, v in record(whole).items() if k not in {"totals", "ended"}} | {
+    running = record(whole) | {
         "status": "running",
+        "ended": None,
+        "totals": Totals().record(),
         "recommendation": None,
     }
     (folder / "run.json").write_text(json.dumps(running))

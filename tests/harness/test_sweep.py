@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import time
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
+from harness import registry
 from tests.harness.command import harness
 from tests.harness.command import kill
 from tests.harness.command import refused
@@ -60,44 +62,59 @@ def test_the_number_of_workers_changes_nothing(tmp_path: Path) -> None:
     assert trajectories(tmp_path / "one") == trajectories(tmp_path / "three")
 
 
+def strike(file: Path, results: Path, longest: float, *, group: bool, seed: int) -> bool:
+    """Start a sweep and kill it at a random moment while a run is under way.
+
+    Returns:
+        Whether the kill left an unfinished run with some of its trials.
+    """
+    process = start("run", "--no-report", file, cwd=file.parent)
+    deadline = time.monotonic() + 60
+    before = trajectories(results)
+    while trajectories(results) == before and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(np.random.default_rng(seed).uniform(0, longest))
+    kill(process, group=group)
+    for record in results.rglob("run.json"):
+        if json.loads(record.read_text())["status"] == "running":
+            trajectory = record.with_name("trajectory.jsonl")
+            if trajectory.exists() and trajectory.stat().st_size:
+                return True
+    return False
+
+
 def test_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
-    size = {
-        "strategies": "random_search, regularized_evolution, tpe, local_search, reinforce",
-        "seeds": 2,
-        "budget": "trials: 250",
-    }
+    strategies = [name for name in registry.names("strategy") if name not in {"bohb", "lm_searcher"}]
+    size = {"strategies": ", ".join(strategies), "seeds": 2, "budget": "trials: 250"}
     whole = write(tmp_path, "whole", **size)  # type: ignore[arg-type]
     cut = write(tmp_path, "cut", **size)  # type: ignore[arg-type]
     harness("run", "--no-report", whole, cwd=tmp_path)
-    rng = np.random.default_rng()
-    struck = 0
-    for attempt in range(6):
-        process = start("run", "--no-report", cut, cwd=tmp_path)
-        time.sleep(rng.uniform(0.9, 2.2))
-        if process.poll() is not None:
-            break
-        kill(process, group=attempt % 2 == 0)
-        struck += 1
-    assert struck, "the sweep ended before the first kill"
+    seed = int(np.random.default_rng().integers(2**31))
+    struck = [
+        strike(cut, tmp_path / "cut", 0.3, group=attempt % 2 == 0, seed=seed + attempt)
+        for attempt in range(6)
+    ]
+    assert any(struck), f"no kill struck a run (seed {seed})"
     harness("run", "--no-report", cut, cwd=tmp_path)
-    assert trajectories(tmp_path / "cut" / "s") == trajectories(tmp_path / "whole" / "s")
+    assert trajectories(tmp_path / "cut" / "s") == trajectories(tmp_path / "whole" / "s"), f"seed {seed}"
 
 
 @pytest.mark.llm
 def test_kills_at_random_moments_change_nothing_with_a_model(tmp_path: Path) -> None:
-    size = {"strategies": "{name: lm_searcher, model: small}", "seeds": 1, "budget": "architectures: 12"}
+    size = {"strategies": "{name: lm_searcher, model: small}", "seeds": 1, "budget": "architectures: 11"}
     whole = write(tmp_path, "whole", **size)  # type: ignore[arg-type]
     cut = write(tmp_path, "cut", **size)  # type: ignore[arg-type]
     began = time.monotonic()
     harness("run", "--no-report", whole, cwd=tmp_path)
     duration = time.monotonic() - began
-    rng = np.random.default_rng()
-    for attempt in range(3):
-        process = start("run", "--no-report", cut, cwd=tmp_path)
-        time.sleep(rng.uniform(0.3, 0.7) * duration)
-        kill(process, group=attempt % 2 == 0)
+    seed = int(np.random.default_rng().integers(2**31))
+    struck = [
+        strike(cut, tmp_path / "cut", 0.3 * duration, group=attempt % 2 == 0, seed=seed + attempt)
+        for attempt in range(3)
+    ]
+    assert any(struck), f"no kill struck a run (seed {seed})"
     harness("run", "--no-report", cut, cwd=tmp_path)
-    assert trajectories(tmp_path / "cut" / "s") == trajectories(tmp_path / "whole" / "s")
+    assert trajectories(tmp_path / "cut" / "s") == trajectories(tmp_path / "whole" / "s"), f"seed {seed}"
 
 
 def test_workers_die_with_their_parent(tmp_path: Path) -> None:
@@ -146,6 +163,26 @@ def test_more_seeds_keep_the_runs_that_are_there(tmp_path: Path) -> None:
     after = trajectories(tmp_path / "results")
     assert len(after) == 12
     assert before.items() <= after.items()
+
+
+def test_fewer_seeds_now_are_not_fewer_seeds_of_the_sweep(tmp_path: Path) -> None:
+    file = write(tmp_path, "results")
+    harness("run", "--no-report", file, "--seeds", "1:2", cwd=tmp_path)
+    assert len(trajectories(tmp_path / "results")) == 4
+    assert json.loads((tmp_path / "results" / "s" / "sweep.json").read_text())["seeds"] == [0, 1]
+
+
+def test_a_damaged_record_costs_no_other_run(tmp_path: Path) -> None:
+    file = write(tmp_path, "results")
+    harness("run", "--no-report", file, "--only", "*cifar10/random*", cwd=tmp_path)
+    record = next((tmp_path / "results").rglob("run.json"))
+    for damage in (b"", b"[1]", b"\xff\x00", b'{"format": 1}'):
+        record.write_bytes(damage)
+        said = harness("run", "--no-report", file, cwd=tmp_path, check=1).stdout
+        assert "delete the run's folder" in said
+        assert len(trajectories(tmp_path / "results")) == 8
+    shutil.rmtree(record.parent)
+    harness("run", "--no-report", file, cwd=tmp_path)
 
 
 def test_only_makes_some_runs_and_the_sweep_knows_the_rest(tmp_path: Path) -> None:
