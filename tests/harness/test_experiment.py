@@ -253,6 +253,8 @@ def test_a_broken_plug_in_is_named(tmp_path: Path, plugin: Callable[[str, dict[s
         "class Picky(Strategy):\n"
         "    def __init__(self, *, space=None, seed=None):\n"
         "        raise RuntimeError('not today')\n"
+        "    def propose(self, history):\n"
+        "        return history.space.random(history.rng)\n"
         "class Other:\n"
         "    pass\n",
         {"picky": "Picky", "other": "Other", "absent": "Absent"},
