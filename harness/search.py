@@ -16,7 +16,6 @@ from typing import Any
 from typing import Self
 
 import optuna
-from optuna.distributions import CategoricalDistribution
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial
 from optuna.trial import TrialState
@@ -205,14 +204,13 @@ class Search:
         self.benchmark = benchmark
         self.space = benchmark.space
         self.totals = Totals()
+        self._seed = strategy_seed(spec)
         # What has been paid for, by architecture and fidelity: asking again costs nothing.
         self._paid: dict[tuple[Architecture, int], Evaluation] = {}
         self._first_trial: dict[Architecture, int] = {}
 
         strategy_class = registry.load("strategy", spec.strategy.name)
-        self.strategy: Strategy = strategy_class(
-            **spec.strategy.params, space=self.space, seed=strategy_seed(spec)
-        )
+        self.strategy: Strategy = strategy_class(**spec.strategy.params, space=self.space, seed=self._seed)
         self.strategy.connect({name: endpoints[name] for name in spec.models}, folder)
 
         assert spec.objective.fidelity is not None
@@ -221,16 +219,13 @@ class Search:
         if self.strategy.multi_fidelity:
             self.fidelities = tuple(f for f in benchmark.fidelities if f <= spec.objective.fidelity)
             self.pruner = self.strategy.pruner(self.fidelities)
-        self._distributions = {
-            name: _SharedDistribution(choices) for name, choices in self.space.decisions.items()
-        }
         self._storage = InMemoryStorage()
         self.study = optuna.create_study(
             storage=self._storage,
             sampler=self.strategy,
             pruner=self.pruner or optuna.pruners.NopPruner(),
             # Hyperband assigns brackets by a hash of the study's name.
-            study_name=f"run-{strategy_seed(spec)}",
+            study_name=f"run-{self._seed}",
             direction="maximize" if benchmark.metric.higher_is_better else "minimize",
         )
 
@@ -364,7 +359,7 @@ class Search:
         if paid := self._paid.get((arch, fidelity)):
             return paid
         drawn = self.spec.objective.noise == "drawn"
-        seed = seeding.integer(strategy_seed(self.spec), "training seed", number) if drawn else None
+        seed = seeding.integer(self._seed, "training seed", number) if drawn else None
         return self.benchmark.evaluate(arch, fidelity=fidelity, seed=seed)
 
     def _start(self, number: int, proposal: Proposal) -> int:
@@ -375,7 +370,7 @@ class Search:
         )
 
     def _trial(self, number: int, params: dict[str, Any], attributes: dict[str, Any]) -> FrozenTrial:
-        return FrozenTrial(
+        return _NewTrial(
             number=number,
             trial_id=number,
             state=TrialState.RUNNING,
@@ -384,7 +379,7 @@ class Search:
             datetime_start=_NO_TIME,
             datetime_complete=None,
             params=params,
-            distributions=dict(self._distributions) if params else {},
+            distributions=dict(self.space.distributions) if params else {},
             user_attrs={},
             system_attrs=attributes,
             intermediate_values={},
@@ -424,8 +419,8 @@ def _as_stored(proposal: Proposal) -> Proposal:
     return dataclasses.replace(proposal, attributes=json.loads(json.dumps(dict(proposal.attributes))))
 
 
-class _SharedDistribution(CategoricalDistribution):
-    """A distribution that is not copied with every trial; nothing changes it, and copying costs most of a trial."""
+class _NewTrial(FrozenTrial):
+    """A trial made for one study, which takes it as it is: a deep copy costs as much as all the rest."""
 
     def __deepcopy__(self, memo: object) -> Self:
         return self
