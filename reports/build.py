@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from harness.store import storage_errors
+from harness.errors import StoreError
 from reports import curves
 from reports import figures
 from reports import formats
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from reports.load import Results
 
 
+_OTHER_FOLDER = "Give another folder for the report: `harness report RESULTS --out FOLDER`."
+
+
 @dataclass(frozen=True)
 class Report:
     """What was made.
@@ -30,7 +33,7 @@ class Report:
     Attributes:
         page: The HTML page.
         markdown: All tables, as in ``report.md``.
-        console_tables: One per benchmark, within 100 columns.
+        console_tables: One per benchmark, within 100 columns; then one of what was left out, if anything was.
         files: Everything that was written, the page first.
     """
 
@@ -51,8 +54,11 @@ def build_report(sweep_folder: Path, out: Path | None = None) -> Report:
 
     Raises:
         StoreError: ``sweep_folder`` is no results folder of this version, or ``out`` cannot be written.
-        DataError: A file of the results is damaged.
+        DataError: A trajectory is damaged.
     """
+    out = sweep_folder / "report" if out is None else out
+    if out.exists() and not out.is_dir():
+        raise StoreError(f"{out}: this is a file. {_OTHER_FOLDER}")
     results = load_results(sweep_folder)
     known = scores.ceilings(results)
     runs = tables.run_table(results, scores.final_scores(results, known))
@@ -75,12 +81,14 @@ def build_report(sweep_folder: Path, out: Path | None = None) -> Report:
     contents["runs.csv"] = runs.to_csv(index=False, lineterminator="\n").encode()
     contents = {"report.html": html.page(results, sections).encode()} | contents
 
-    out = sweep_folder / "report" if out is None else out
     files = [_write(out / name, content) for name, content in contents.items()]
+    console_tables = [formats.to_console(section.table) for section in sections]
+    if results.left_out:
+        console_tables.append(formats.left_out_to_console(results.left_out.values()))
     return Report(
         page=files[0],
         markdown=markdown,
-        console_tables=[formats.to_console(section.table) for section in sections],
+        console_tables=console_tables,
         files=files,
     )
 
@@ -100,9 +108,12 @@ def _markdown(results: Results, sections: Sequence[html.Section]) -> str:
 
 def _write(path: Path, content: bytes) -> Path:
     """Write a file in one step, so that no reader sees half of it."""
-    with storage_errors(path):
+    try:
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(path.name + ".tmp")
         temporary.write_bytes(content)
         temporary.replace(path)
+    except OSError as error:
+        where = error.filename or path
+        raise StoreError(f"{where}: cannot be written: {error.strerror}. {_OTHER_FOLDER}") from error
     return path

@@ -12,14 +12,18 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from reports.load import STATUSES
+from reports.records import STATUSES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from collections.abc import Iterable
 
     from reports.tables import BenchmarkTable
 
 Row = dict[str, Any]
+
+ABSENT = ("missing", "left_out")
+"""Planned runs that are in no mean, beside the statuses of those that are read."""
 
 NOTHING = "\N{EN DASH}"
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -175,6 +179,17 @@ def to_console(table: BenchmarkTable) -> Table:
     return output
 
 
+def left_out_to_console(sentences: Iterable[str]) -> Table:
+    """Why folders that look like runs count in no table."""
+    output = Table(
+        title="Left out", title_justify="left", title_style="bold", box=None, show_header=False, padding=0
+    )
+    output.add_column(overflow="fold")
+    for sentence in sentences:
+        output.add_row(Text(sentence))
+    return output
+
+
 def _columns(table: BenchmarkTable) -> list[_Column]:
     unit = f" {table.metric['unit']}" if table.metric["unit"] else ""
     decimals = table.decimals
@@ -205,8 +220,8 @@ def status_notes(row: Row) -> str:
     """How many runs did not end by their budget, by status; empty where all did."""
     if row["role"] == "optimum":
         return ""
-    others = [status for status in (*STATUSES, "missing") if status != "complete" and row[status]]
-    return ", ".join(f"{int(row[status])} {status}" for status in others)
+    others = [status for status in (*STATUSES, *ABSENT) if status != "complete" and row[status]]
+    return ", ".join(f"{int(row[status])} {status.replace('_', ' ')}" for status in others)
 
 
 def _seeds(row: Row) -> str:

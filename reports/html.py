@@ -91,8 +91,10 @@ def _facts(results: Results) -> list[tuple[str, str]]:
     """What is true of the sweep as a whole, as name and text."""
     records = list(results.runs["record"])
     versions: dict[str, list[str]] = {}
-    for record in records:
-        for package, version in record.get("versions", {}).items():
+    # A run that was resumed may have been made by several versions, on several machines.
+    sessions = [session for record in records for session in record.get("sessions") or [record]]
+    for session in sessions:
+        for package, version in session.get("versions", {}).items():
             known = versions.setdefault(package, [])
             if version not in known:
                 known.append(version)
@@ -102,8 +104,8 @@ def _facts(results: Results) -> list[tuple[str, str]]:
         ("Data", _distinct(f"{r['data']['source']}, digest {r['data']['digest']}" for r in records)),
         ("Search space", _distinct(r.get("space") for r in records)),
         ("Versions", ", ".join(f"{package} {' / '.join(found)}" for package, found in versions.items())),
-        ("Commit", _distinct(_commit(r.get("git")) for r in records)),
-        ("Machine", _distinct(_machine(r.get("host")) for r in records)),
+        ("Commit", _distinct(_commit(s.get("git")) for s in sessions)),
+        ("Machine", _distinct(_machine(s.get("host")) for s in sessions)),
         ("First run started", min(started, default="")),
         ("Last run ended", max(ended, default="")),
     ]

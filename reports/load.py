@@ -13,7 +13,9 @@ import pandas as pd
 from harness.errors import DataError
 from harness.errors import StoreError
 from harness.store import FINISHED
-from harness.store import FORMAT
+from reports.records import read_run
+from reports.records import read_sweep
+from reports.selection import select
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-STATUSES = ("complete", "exhausted", "stalled", "failed", "running")
+    from reports.records import Run
+
 COUNTS = ("rejected", "llm_calls", "prompt_tokens", "completion_tokens")
 SECONDS = ("search_seconds", "llm_seconds", "evaluation_seconds")
 
@@ -39,7 +42,7 @@ class Results:
         plan: What was asked for: the content of ``sweep.json``.
         benchmarks: Labels of the benchmarks, in the order of the sweep.
         strategies: Labels of the strategies, in the order of the sweep.
-        runs: One row per run folder, in the order of the sweep (benchmark, strategy, seed). Columns: the
+        runs: One row per run that counts, in the order of the sweep (benchmark, strategy, seed). Columns: the
             labels ``benchmark`` and ``strategy``, ``seed``, ``path`` (below the sweep's folder), ``status``,
             ``finished`` (it ended by itself), ``spec``, ``record`` (the whole of ``run.json``), ``ncode`` and
             ``text`` of the recommendation (``None`` without one), ``error`` (traceback or ``None``), and what
@@ -50,7 +53,9 @@ class Results:
             :data:`COUNTS`.
         timings: One row per trial: ``run``, ``trial``, :data:`SECONDS`.
         missing: Planned runs that have no folder yet, as ``benchmark/strategy/seed-n``.
-        remarks: What was found incomplete or inconsistent, one sentence each.
+        left_out: Path below the sweep's folder to one sentence that says why it is in no frame, for every
+            run folder that is damaged or does not belong to the sweep.
+        remarks: What was found incomplete or inconsistent, one sentence each; those of :attr:`left_out` first.
     """
 
     folder: Path
@@ -62,6 +67,7 @@ class Results:
     trials: pd.DataFrame
     timings: pd.DataFrame
     missing: tuple[str, ...]
+    left_out: Mapping[str, str]
     remarks: tuple[str, ...]
 
 
@@ -69,26 +75,39 @@ def load_results(folder: Path) -> Results:
     """Read the results folder of one sweep.
 
     Runs that are not finished are read as far as they got; a half-written last line is left out. Both are
-    told in :attr:`Results.remarks` or by the run's status.
+    told in :attr:`Results.remarks` or by the run's status. Runs that are damaged, copied, or of another
+    specification than the sweep's are left out, see :attr:`Results.left_out`.
 
     Args:
         folder: ``results/<sweep>``.
 
     Raises:
-        StoreError: No results folder of a sweep, empty, or of another format version.
-        DataError: A file is damaged; names file and line.
+        StoreError: No results folder of a sweep, without a run that counts, or of another format version.
+        DataError: A trajectory is damaged; names file and line.
     """
     plan = _read_plan(folder)
-    paths = sorted(folder.glob("*/*/seed-*/"))
-    benchmarks = _in_order(plan["benchmarks"], (path.parts[-3] for path in paths))
-    strategies = _in_order(plan["strategies"], (path.parts[-2] for path in paths))
+    found: list[Run] = []
+    reasons: dict[str, str] = {}
+    for path in sorted(folder.glob("*/*/seed-*/")):
+        try:
+            found.append(read_run(path))
+        except DataError as error:
+            reasons["/".join(path.parts[-3:])] = str(error)
+    unmade = {name for name in reasons if not (folder / name / "run.json").exists()}
+    counted, others = select(found, plan)
+    reasons |= others
+    left_out = {name: f"{name} {reasons[name]}; it is left out." for name in sorted(reasons)}
+    if not counted:
+        if reasons.keys() <= unmade:
+            raise StoreError(f"{folder}: this sweep has no run yet. Make one first: `harness run`.")
+        raise StoreError(f"{folder}: this sweep has no run that counts. {' '.join(left_out.values())}")
 
     remarks: list[str] = []
-    readers = [reader for path in paths if (reader := _RunReader.open(path, remarks)) is not None]
-    if not readers:
-        raise StoreError(f"{folder}: this sweep has no run yet. Make one first: `harness run`.")
+    readers = [_RunReader(run, remarks) for run in counted]
+    benchmarks = _in_order(plan["benchmarks"], (reader.benchmark for reader in readers))
+    strategies = _in_order(plan["strategies"], (reader.strategy for reader in readers))
     readers.sort(key=lambda r: (benchmarks.index(r.benchmark), strategies.index(r.strategy), r.seed))
-    present = {reader.name for reader in readers}
+    present = {reader.name for reader in readers} | (left_out.keys() - unmade)
 
     trials = [reader.trials() for reader in readers]
     timings = [reader.timings() for reader in readers]
@@ -104,7 +123,8 @@ def load_results(folder: Path) -> Results:
         trials=_stack(trials, _TRIAL_COLUMNS),
         timings=_stack(timings, _TIMING_COLUMNS),
         missing=tuple(path for path in plan["runs"] if path not in present),
-        remarks=tuple(remarks),
+        left_out=left_out,
+        remarks=(*left_out.values(), *remarks),
     )
 
 
@@ -116,7 +136,7 @@ def _read_plan(folder: Path) -> dict[str, Any]:
         inside = sorted(path.parent.name for path in folder.glob("*/sweep.json"))
         hint = f" It holds the sweeps {', '.join(inside)}; give one of them." if inside else ""
         raise StoreError(f"{folder}: this is no results folder of a sweep, it has no sweep.json.{hint}")
-    return _read_object(file, _PLAN_KEYS)
+    return read_sweep(file)
 
 
 def _in_order(planned: Iterable[str], found: Iterable[str]) -> tuple[str, ...]:
@@ -124,56 +144,23 @@ def _in_order(planned: Iterable[str], found: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*planned, *sorted(set(found))]))
 
 
-def _read_object(file: Path, keys: Mapping[str, type]) -> dict[str, Any]:
-    """Read a JSON object of this version's layout that has keys of these types."""
-    try:
-        content = json.loads(file.read_bytes())
-    except OSError as error:
-        raise StoreError(f"{file}: cannot be read: {error.strerror}.") from error
-    except ValueError as error:
-        raise DataError(f"{file}: no JSON: {error}.") from None
-    found = content.get("format") if isinstance(content, dict) else None
-    if found != FORMAT:
-        raise StoreError(
-            f"{file}: made by another version of the harness (layout {found!r}; this one reads {FORMAT}). "
-            "Use that version for its reports."
-        )
-    for key, kind in keys.items():
-        if not isinstance(content.get(key), kind):
-            raise DataError(f"{file}: {key!r} is missing or not of type {kind.__name__}.")
-    return content  # type: ignore[no-any-return]
-
-
 class _RunReader:
     """Reads the files of one run.
 
     Args:
-        path: The run's folder.
-        record: The content of its ``run.json``.
+        run: What its ``run.json`` says.
         remarks: Gets a sentence for whatever is incomplete.
     """
 
-    def __init__(self, path: Path, record: dict[str, Any], remarks: list[str]) -> None:
-        self.path = path
-        self.record = record
-        self.benchmark, self.strategy = path.parts[-3:-1]
-        self.seed = int(path.name.removeprefix("seed-"))
-        self.name = "/".join(path.parts[-3:])
+    def __init__(self, run: Run, remarks: list[str]) -> None:
+        self.path = run.path
+        self.name = run.name
+        self.content = run.content
+        self.record = run.record
+        self.benchmark = run.record.spec.labels.benchmark
+        self.strategy = run.record.spec.labels.strategy
+        self.seed = run.record.spec.seed
         self._remarks = remarks
-
-    @classmethod
-    def open(cls, path: Path, remarks: list[str]) -> _RunReader | None:
-        """The reader of a run folder; ``None`` with a remark where there is no run in it."""
-        if not path.name.removeprefix("seed-").isdecimal():
-            return None
-        file = path / "run.json"
-        if not file.is_file():
-            remarks.append(f"{'/'.join(path.parts[-3:])} has no run.json; it is left out.")
-            return None
-        record = _read_object(file, _RUN_KEYS)
-        if record["status"] not in STATUSES:
-            raise DataError(f"{file}: unknown status {record['status']!r}.")
-        return cls(path, record, remarks)
 
     def trials(self) -> dict[str, np.ndarray]:
         """Column name to values, one per trial."""
@@ -185,44 +172,45 @@ class _RunReader:
 
     def check_totals(self, trials: Mapping[str, np.ndarray]) -> None:
         """Remark where a finished run has lost trials, or lacks its recommendation."""
-        if self.record["status"] not in FINISHED:
+        if self.record.status not in FINISHED:
             return
-        count = (self.record.get("totals") or {}).get("trials")
+        count = self.record.totals.trials
         if count is not None and count != len(trials["trial"]):
             self._remarks.append(
                 f"{self.name} ended after {count} trials, but its trajectory holds {len(trials['trial'])}."
             )
-        if not self.record.get("recommendation"):
+        if self.record.recommendation is None:
             self._remarks.append(f"{self.name} ended without a recommendation; it has no score.")
 
     def row(self, trials: Mapping[str, np.ndarray], timings: Mapping[str, np.ndarray]) -> dict[str, Any]:
         """The run's row of :attr:`Results.runs`."""
-        recommendation = self.record.get("recommendation") or {}
+        recommendation = self.record.recommendation
         duplicates = int(trials["duplicate"].sum())
-        # A run's own totals also hold what it spent after its last trial, on a proposal that never came.
-        totals = self.record.get("totals") or {}
-        rejected = totals.get("rejected")
+        totals = self.record.totals
         error = self.path / "error.txt"
+        # A run's own totals also hold what it spent after its last trial, on a proposal that never came. Those of
+        # a run that goes on were written when it started.
+        known = {key: getattr(totals, key) for key in (*COUNTS, *SECONDS)}
+        known["rejected"] = sum(totals.rejected.values())
         return {
             "benchmark": self.benchmark,
             "strategy": self.strategy,
             "seed": self.seed,
             "path": self.name,
-            "status": self.record["status"],
-            "finished": self.record["status"] in FINISHED,
-            "spec": self.record["spec"],
-            "record": self.record,
-            "ncode": recommendation.get("ncode"),
-            "text": recommendation.get("text"),
+            "status": self.record.status,
+            "finished": self.record.status in FINISHED,
+            "spec": self.content["spec"],
+            "record": self.content,
+            "ncode": recommendation and recommendation.ncode,
+            "text": recommendation and recommendation.text,
             "error": error.read_text(errors="replace") if error.is_file() else None,
             "trials": len(trials["trial"]),
             "architectures": len(trials["trial"]) - duplicates,
             "duplicates": duplicates,
             "pruned": int((trials["state"] == "pruned").sum()),
             "gpu_seconds": float(trials["gpu_seconds"].sum()),
-            **{key: totals.get(key, int(trials[key].sum())) for key in COUNTS},
-            **{key: totals.get(key, float(timings[key].sum())) for key in SECONDS},
-            "rejected": int(trials["rejected"].sum()) if rejected is None else sum(rejected.values()),
+            **{key: max(known[key], int(trials[key].sum())) for key in COUNTS},
+            **{key: max(known[key], float(timings[key].sum())) for key in SECONDS},
         }
 
     def _columns(self, file_name: str, columns: Mapping[str, _Column]) -> dict[str, np.ndarray]:
@@ -302,20 +290,6 @@ def _llm(key: str) -> _Column:
     return _Column(lambda line: line["llm"][key] if "llm" in line else 0, int)
 
 
-_PLAN_KEYS: dict[str, type] = {
-    "name": str,
-    "benchmarks": list,
-    "strategies": list,
-    "seeds": list,
-    "runs": list,
-}
-_RUN_KEYS: dict[str, type] = {
-    "spec": dict,
-    "status": str,
-    "cost_kind": str,
-    "metric": dict,
-    "data": dict,
-}
 _TRIAL_COLUMNS = {
     "trial": _plain("trial", int),
     "ncode": _plain("ncode", object),

@@ -42,11 +42,7 @@ class Ceiling:
 
 
 def ceilings(results: Results) -> dict[str, Ceiling]:
-    """Benchmark label to its ceiling, for every benchmark of which there is a run.
-
-    Raises:
-        DataError: Two runs of one label score on different benchmarks.
-    """
+    """Benchmark label to its ceiling, for every benchmark of which there is a run."""
     return {str(label): _ceiling(group) for label, group in results.runs.groupby("benchmark", sort=False)}
 
 
@@ -79,13 +75,8 @@ def seed_means(benchmark: Benchmark, ncodes: Iterable[str]) -> Floats | None:
 
 
 def _ceiling(runs: pd.DataFrame) -> Ceiling:
+    # Runs of another benchmark under this label were left out when the folder was read.
     first = runs["spec"].iloc[0]["benchmark"]
-    for spec, path in zip(runs["spec"], runs["path"], strict=True):
-        if spec["benchmark"] != first:
-            raise DataError(
-                f"{path}: scores on another benchmark than the other runs of this label: "
-                f"{spec['benchmark']} instead of {first}. Keep different benchmarks in different sweeps."
-            )
     try:
         benchmark = make_benchmark(first["name"], first["params"])
     except HarnessError as error:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from harness.budget import Budget
 from reports import statistics
-from reports.load import STATUSES
+from reports.records import STATUSES
 from reports.scores import SPLITS
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ class BenchmarkTable:
             ``_low``, ``_high`` (95 % bootstrap interval of the mean), ``_n`` (runs scored),
             ``<split>_distance_mean``, ``_std``; per measure of :data:`MEASURES` ``_mean`` and ``_std``;
             ``p_value`` against the best baseline; ``runs`` (planned or found) and the number of them per
-            status, and ``missing``.
+            status, ``missing`` (planned, but not there) and ``left_out`` (planned, but what is there is not
+            that run, or damaged).
         facts: What a caption must say, as name and text.
         footnotes: Remarks on columns, as ``(column, text)``: the text belongs at the head of that column.
         comparison: What was tested against what, and how; or why no test is possible.
@@ -106,21 +107,27 @@ def benchmark_table(results: Results, label: str, table: pd.DataFrame, ceiling: 
     record = runs["record"].iloc[0]
     better = bool(record["metric"]["higher_is_better"])
     finished = table[runs["finished"]]
-    absent = [path.split("/")[1] for path in results.missing if path.split("/")[0] == label]
+    absent = {
+        "missing": _strategies_of(results.missing, label),
+        "left_out": _strategies_of(
+            set(results.left_out) & set(results.plan["runs"]) - set(results.missing), label
+        ),
+    }
 
     rows = []
     for strategy in results.strategies:
         statuses = runs.loc[runs["strategy"] == strategy, "status"]
-        if len(statuses) or strategy in absent:
+        lost = {kind: strategies.count(strategy) for kind, strategies in absent.items()}
+        if len(statuses) or any(lost.values()):
             row: dict[str, Any] = {"strategy": strategy, "role": "strategy"}
             row |= _measured(finished[finished["strategy"] == strategy], ceiling, better)
             counts = {status: int((statuses == status).sum()) for status in STATUSES}
-            rows.append(row | counts | {"missing": absent.count(strategy)})
+            rows.append(row | counts | lost)
     frame = pd.DataFrame([*rows, _optimum(ceiling)])
     frame.insert(0, "benchmark", label)
-    frame["runs"] = frame[[*STATUSES, "missing"]].sum(axis=1, min_count=1)
+    frame["runs"] = frame[[*STATUSES, *absent]].sum(axis=1, min_count=1)
     # The optimum has no counts, and a whole number must not look like a measurement.
-    whole = [*STATUSES, "missing", "runs", *(f"{split}_n" for split in SPLITS)]
+    whole = [*STATUSES, *absent, "runs", *(f"{split}_n" for split in SPLITS)]
     frame[whole] = frame[whole].astype("Int64")
 
     split = "valid" if "test" in ceiling.missing else "test"
@@ -137,6 +144,11 @@ def benchmark_table(results: Results, label: str, table: pd.DataFrame, ceiling: 
         metric=record["metric"],
         cost_kind=record["cost_kind"],
     )
+
+
+def _strategies_of(paths: Iterable[str], label: str) -> list[str]:
+    parts = (path.split("/") for path in paths)
+    return [strategy for benchmark, strategy, _ in parts if benchmark == label]
 
 
 def _measured(runs: pd.DataFrame, ceiling: Ceiling, better: bool) -> dict[str, float]:
@@ -171,12 +183,12 @@ def _optimum(ceiling: Ceiling) -> dict[str, Any]:
 
 
 def _facts(runs: pd.DataFrame, ceiling: Ceiling) -> tuple[tuple[str, str], ...]:
-    objectives = _distinct(_objective(spec["objective"]) for spec in runs["spec"])
-    budgets = _distinct(str(Budget.model_validate(spec["budget"])) for spec in runs["spec"])
+    # Runs of another objective or budget were left out when the folder was read.
+    spec = runs["spec"].iloc[0]
     data = _distinct(f"{r['data']['source']}, digest {str(r['data']['digest'])[:12]}" for r in runs["record"])
     facts = [
         ("Data", "; ".join(data)),
-        ("Search", f"validation, {_either(objectives)}"),
+        ("Search", f"validation, {_objective(spec['objective'])}"),
     ]
     if ceiling.benchmark is not None:
         splits = " and ".join(name for split, name in _SPLIT_NAMES.items() if split not in ceiling.missing)
@@ -190,7 +202,7 @@ def _facts(runs: pd.DataFrame, ceiling: Ceiling) -> tuple[tuple[str, str], ...]:
         )
     return (
         *facts,
-        ("Budget", _either(budgets)),
+        ("Budget", str(Budget.model_validate(spec["budget"]))),
         ("Seeds", _ranges(sorted(set(runs["seed"])))),
     )
 
@@ -204,12 +216,6 @@ def _distinct(texts: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(texts))
 
 
-def _either(texts: list[str]) -> str:
-    if len(texts) == 1:
-        return texts[0]
-    return f"{' / '.join(texts)} (the runs differ, so the comparison is not fair)"
-
-
 def _ranges(seeds: list[int]) -> str:
     """``0-2, 7`` for 0, 1, 2 and 7."""
     breaks = np.flatnonzero(np.diff(seeds) != 1) + 1
@@ -219,6 +225,10 @@ def _ranges(seeds: list[int]) -> str:
 
 def _footnotes(runs: pd.DataFrame, ceiling: Ceiling, stopped: Iterable[str]) -> tuple[tuple[str, str], ...]:
     notes = [("strategy", text) for text in stopped]
+    if not runs["trials"].any():
+        # A run that ends by its budget without a trial could not pay for the first one.
+        why = ": the budget is too small for one evaluation" if (runs["status"] == "complete").any() else ""
+        notes.append(("strategy", f"No run made a single trial{why}."))
     if FLOOR not in {spec["strategy"]["name"] for spec in runs["spec"]}:
         notes.append(("strategy", "Random search is not among these strategies, so this table has no floor."))
     notes += [

@@ -67,6 +67,7 @@ class Folder:
         strategies: Labels, in the order of the sweep.
         seeds: Seeds of the sweep.
         splits: What the toy benchmark can score.
+        objective: In place of validation at 100 epochs, mean over training seeds.
     """
 
     def __init__(
@@ -75,8 +76,10 @@ class Folder:
         strategies: Sequence[str] = ("random_search",),
         seeds: Sequence[int] = (0,),
         splits: Sequence[str] = ("valid", "test"),
+        objective: Row | None = None,
     ) -> None:
         self.path = path
+        self.objective = objective or {"fidelity": 100, "noise": "mean"}
         self.splits = list(splits)
         path.mkdir(parents=True)
         plan = {
@@ -87,7 +90,7 @@ class Folder:
             "strategies": list(strategies),
             "seeds": list(seeds),
             "budget": {"architectures": 3},
-            "objective": {"fidelity": 100, "noise": "mean"},
+            "objective": self.objective,
             "runs": [f"toy-a/{strategy}/seed-{seed}" for strategy in strategies for seed in seeds],
             "made": "2025-01-01T00:00:00+00:00",
         }
@@ -102,7 +105,7 @@ class Folder:
         status: str = "complete",
         error: str | None = None,
         recommend: str | None = None,
-        objective: dict[str, Any] | None = None,
+        spec: Row | None = None,
         changes: dict[int, Row] | None = None,
         record: Row | None = None,
     ) -> Path:
@@ -115,7 +118,7 @@ class Folder:
             status: As in ``run.json``.
             error: Content of ``error.txt``.
             recommend: NCode; the best of the trials without.
-            objective: In place of validation at 100 epochs, mean over training seeds.
+            spec: Keys of the specification that differ.
             changes: Keys of single trials that differ.
             record: Keys of ``run.json`` that differ.
         """
@@ -155,7 +158,7 @@ class Folder:
             "spec": {
                 "strategy": {"name": strategy, "params": {}},
                 "benchmark": {"name": "toy", "params": {"splits": self.splits}},
-                "objective": objective or {"fidelity": 100, "noise": "mean"},
+                "objective": self.objective,
                 "budget": {
                     "architectures": 3,
                     "trials": None,
@@ -166,7 +169,8 @@ class Folder:
                 # "clever" stands for a strategy with a language model.
                 "models": {"m": {"kind": "embedded"}} if strategy == "clever" else {},
                 "labels": {"sweep": "handmade", "benchmark": "toy-a", "strategy": strategy},
-            },
+            }
+            | (spec or {}),
             "space": "categorical",
             "metric": {"name": "accuracy", "unit": "%", "higher_is_better": True},
             "cost_kind": "simulated",

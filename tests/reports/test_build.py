@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import html.parser
+import io
 import re
+import shutil
 from pathlib import Path
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from harness import scoring
 from harness.errors import StoreError
 from reports.build import build_report
 from tests.harness.command import harness
+from tests.harness.command import refused
 from tests.reports.conftest import Folder
 
 
@@ -139,10 +143,43 @@ def test_a_second_report_replaces_the_first(tmp_path):
     assert not list((folder.path / "report").glob("*.tmp"))
 
 
-def test_where_nothing_can_be_written_it_says_so(compared, tmp_path):
+@pytest.mark.parametrize("out", ["taken", "taken/below"])
+def test_where_nothing_can_be_written_it_says_so(compared, tmp_path, out):
     (tmp_path / "taken").write_text("a file")
-    with pytest.raises(StoreError, match="taken"):
-        build_report(compared, tmp_path / "taken")
+    said = refused("report", compared, "--out", out, cwd=tmp_path)
+    assert "taken" in said
+    assert "--out" in said
+    assert "--results" not in said
+
+
+def test_a_file_in_the_place_of_the_report_is_told(compared):
+    (compared / "report").write_text("a file")
+    with pytest.raises(StoreError, match="report: this is a file. Give another folder for the report"):
+        build_report(compared)
+
+
+def test_what_is_left_out_is_named_everywhere(compared):
+    copy = compared / "toy-a" / "random_search" / "seed-9"
+    shutil.copytree(copy.with_name("seed-0"), copy)
+    (compared / "toy-a" / "random_search" / "seed-1" / "run.json").write_text('{"format": 1}')
+    report = build_report(compared)
+    terminal = Console(width=100, file=io.StringIO())
+    terminal.print(*report.console_tables)
+    page = report.page.read_text()
+    shown = " ".join(terminal.file.getvalue().split())  # type: ignore[attr-defined]
+    for text in (page, report.markdown, shown):
+        assert "toy-a/random_search/seed-9 is a copy of seed-0; it is left out." in text
+        assert "toy-a/random_search/seed-1 has a run.json that is damaged (id: Field required)" in text
+    Page(page)
+    assert "2 left out." in page
+    assert "2/3" in shown
+
+
+def test_the_page_tells_all_versions_of_a_resumed_run(tmp_path):
+    folder = Folder(tmp_path / "s")
+    sessions = [{"versions": {"harness": version}} for version in ("0.0.9", "0.1.0")]
+    folder.run("random_search", 0, "00 11", record={"sessions": sessions, "ended": None})
+    assert "harness 0.0.9 / 0.1.0" in build_report(folder.path).page.read_text()
 
 
 @pytest.fixture(scope="module")

@@ -54,10 +54,10 @@ def test_mean_over_gpu_hours_by_hand(compared):
 
 
 def test_luck_and_low_fidelity_do_not_lift_a_curve(tmp_path):
-    folder = Folder(tmp_path / "s")
+    folder = Folder(tmp_path / "s", objective={"fidelity": 100, "noise": "drawn"})
     # The search saw 90 and 95 where the mean over seeds is 61 and 50.
     noisy = {0: {"valid": 90.0}, 1: {"valid": 80.0}, 2: {"valid": 95.0}}
-    folder.run("random_search", 0, "11 22 00", objective={"fidelity": 100, "noise": "drawn"}, changes=noisy)
+    folder.run("random_search", 0, "11 22 00", changes=noisy)
     panel, _ = panels_of(folder.path)
     assert panel.curves[0].mean.tolist() == [61, 61, 50]
     assert panel.final

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from typing import TYPE_CHECKING
 
 import pytest
 
 from harness.errors import DataError
-from harness.errors import HarnessError
 from harness.errors import StoreError
 from reports.load import load_results
 from tests.reports.conftest import Folder
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from tests.reports.conftest import Row
 
 
 def test_frames(compared):
@@ -154,9 +156,9 @@ def _above(path: Path) -> Path:
 
 
 def _other_format(path: Path) -> Path:
-    folder = Folder(path / "s")
-    folder.run("random_search", 0, "00", record={"format": 2})
-    return folder.path
+    folder = Folder(path / "s").path
+    (folder / "sweep.json").write_text(json.dumps({"format": 2, "name": "s"}))
+    return folder
 
 
 def _no_run(path: Path) -> Path:
@@ -180,30 +182,256 @@ def _no_strategies(path: Path) -> Path:
     return folder
 
 
-def _unknown_status(path: Path) -> Path:
+def _odd_runs(path: Path) -> Path:
+    folder = Folder(path / "s").path
+    _change(folder / "sweep.json", {"runs": [1, 2]})
+    return folder
+
+
+def _runs_elsewhere(path: Path) -> Path:
+    folder = Folder(path / "s").path
+    _change(folder / "sweep.json", {"runs": ["toy-a"]})
+    return folder
+
+
+def _odd_benchmarks(path: Path) -> Path:
+    folder = Folder(path / "s").path
+    _change(folder / "sweep.json", {"benchmarks": [1, [2]]})
+    return folder
+
+
+def _no_budget(path: Path) -> Path:
+    folder = Folder(path / "s").path
+    _change(folder / "sweep.json", {"budget": {}})
+    return folder
+
+
+def _a_list(path: Path) -> Path:
+    folder = Folder(path / "s").path
+    (folder / "sweep.json").write_text("[]")
+    return folder
+
+
+def _only_damaged(path: Path) -> Path:
     folder = Folder(path / "s")
     folder.run("random_search", 0, "00", status="odd")
     return folder.path
 
 
+def _change(file: Path, keys: Row) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | keys))
+
+
 @pytest.mark.parametrize(
-    ("make", "kind", "says"),
+    ("make", "says"),
     [
-        (_no_folder, StoreError, "there is no such folder"),
-        (_a_file, StoreError, "there is no such folder"),
-        (_no_sweep, StoreError, "no results folder of a sweep"),
-        (_above, StoreError, "It holds the sweeps mine"),
-        (_other_format, StoreError, "layout 2; this one reads 1"),
-        (_no_run, StoreError, "no run yet"),
-        (_binary, DataError, "no JSON"),
-        (_no_strategies, DataError, "'benchmarks' is missing"),
-        (_unknown_status, DataError, "unknown status 'odd'"),
+        (_no_folder, "there is no such folder"),
+        (_a_file, "there is no such folder"),
+        (_no_sweep, "no results folder of a sweep"),
+        (_above, "It holds the sweeps mine"),
+        (_other_format, "layout 2; this one reads 1"),
+        (_no_run, "no run yet"),
+        (_binary, r"sweep\.json: this file is no JSON"),
+        (_a_list, r"damaged \(no JSON object\)"),
+        (_no_strategies, r"damaged \(benchmarks: Field required\)"),
+        (_odd_runs, r"damaged \(runs\.0: "),
+        (_runs_elsewhere, r"damaged \(runs\.0: "),
+        (_odd_benchmarks, r"damaged \(benchmarks\.0: "),
+        (_no_budget, r"damaged \(budget: .*a budget needs at least one"),
+        (_only_damaged, r"no run that counts\. toy-a/random_search/seed-0 has a run\.json that is damaged"),
     ],
 )
-def test_what_is_no_results_folder_is_refused(tmp_path, make, kind, says):
-    with pytest.raises(kind, match=says) as error:
+def test_what_is_no_results_folder_is_refused(tmp_path, make, says):
+    with pytest.raises(StoreError, match=says):
         load_results(make(tmp_path))
-    assert isinstance(error.value, HarnessError)
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "is no JSON"),
+        (b'{"format": 1, "id": "a', "is no JSON"),
+        (b"\xff\x00\x12", "is no JSON"),
+        (b'{"format": 1, "id": "\xff"}', "is no JSON"),
+        (b"[1]", "is damaged (no JSON object)"),
+        (b'{"format": 1}', "is damaged (id: Field required)"),
+        (b'{"format": 2}', "was made by another version of the harness (layout 2; this one reads 1)"),
+        ({"data": {}}, "is damaged (data.source: Field required)"),
+        ({"metric": {}}, "is damaged (metric.name: Field required)"),
+        ({"spec": {}}, "is damaged (spec.strategy: Field required)"),
+        ({"totals": [1]}, "is damaged (totals: "),
+        ({"totals": {"rejected": 3}}, "is damaged (totals.rejected: "),
+        ({"recommendation": [1]}, "is damaged (recommendation: "),
+        ({"recommendation": {"ncode": 12, "text": ""}}, "is damaged (recommendation.ncode: "),
+        ({"status": "odd"}, "is damaged (status: "),
+        ({"versions": 3}, "is damaged (versions: "),
+        ({"git": "c0ffee"}, "is damaged (git: "),
+        ({"host": {}}, "is damaged (host.cpus: "),
+        ({"sessions": 1}, "is damaged (sessions: "),
+        ({"started": 5}, "is damaged (started: "),
+        ({"id": None}, "is damaged (id: "),
+    ],
+)
+def test_a_damaged_run_is_left_out_and_named(tmp_path, content, says):
+    folder = Folder(tmp_path / "s", seeds=[0, 1])
+    folder.run("random_search", 0, "00 11")
+    file = folder.run("random_search", 1, "22") / "run.json"
+    if isinstance(content, bytes):
+        file.write_bytes(content)
+    else:
+        _change(file, content)
+    results = load_results(folder.path)
+    assert list(results.runs["seed"]) == [0]
+    (sentence,) = results.remarks
+    assert sentence.startswith(f"toy-a/random_search/seed-1 has a run.json that {says}")
+    assert sentence.endswith("; it is left out.")
+    assert results.left_out == {"toy-a/random_search/seed-1": sentence}
+    # It is there, so `harness run` would not make it.
+    assert results.missing == ()
+
+
+def test_a_copy_is_left_out(tmp_path):
+    folder = Folder(tmp_path / "s", seeds=[0, 1])
+    original = folder.run("random_search", 0, "00 11")
+    folder.run("random_search", 1, "22")
+    for name in ("random_search/seed-9", "random_search/seed-00", "random_search/seed-0.bak", "other/seed-0"):
+        shutil.copytree(original, folder.path / "toy-a" / name)
+    results = load_results(folder.path)
+    assert list(results.runs["seed"]) == [0, 1]
+    assert results.strategies == ("random_search",)
+    assert results.remarks == (
+        "toy-a/other/seed-0 is a copy of toy-a/random_search/seed-0; it is left out.",
+        "toy-a/random_search/seed-0.bak is a copy of seed-0; it is left out.",
+        "toy-a/random_search/seed-00 is a copy of seed-0; it is left out.",
+        "toy-a/random_search/seed-9 is a copy of seed-0; it is left out.",
+    )
+
+
+def test_a_renamed_run_is_left_out(tmp_path):
+    folder = Folder(tmp_path / "s", seeds=[0, 1])
+    folder.run("random_search", 0, "00 11")
+    folder.run("random_search", 5, "22").rename(folder.path / "toy-a" / "random_search" / "seed-1")
+    results = load_results(folder.path)
+    assert results.remarks == ("toy-a/random_search/seed-1 holds the run seed-5; it is left out.",)
+
+
+def test_no_run_counts_twice_although_its_labels_were_changed(tmp_path):
+    folder = Folder(tmp_path / "s", seeds=[3])
+    folder.run("random_search", 3, "00 11")
+    folder.run("random_search", 1, "00 11", record={"id": "random_search-3"})
+    results = load_results(folder.path)
+    # The planned one counts, although the other comes first by its seed.
+    assert list(results.runs["seed"]) == [3]
+    assert results.remarks == ("toy-a/random_search/seed-1 is a copy of seed-3; it is left out.",)
+
+
+def test_a_run_beside_the_plan_counts(tmp_path):
+    folder = Folder(tmp_path / "s", seeds=[0])
+    folder.run("random_search", 0, "00")
+    folder.run("random_search", 4, "11")
+    folder.run("later", 0, "11")
+    results = load_results(folder.path)
+    assert list(results.runs["path"]) == [
+        "toy-a/random_search/seed-0",
+        "toy-a/random_search/seed-4",
+        "toy-a/later/seed-0",
+    ]
+    assert results.remarks == ()
+
+
+_BUDGET = {"architectures": 3, "trials": None, "gpu_seconds": None, "duplicates_in_a_row": 1000}
+
+
+@pytest.mark.parametrize(
+    ("spec", "says"),
+    [
+        (
+            {"budget": _BUDGET | {"architectures": 500}},
+            "holds a run of another budget (architectures 500, not 3)",
+        ),
+        (
+            {"budget": _BUDGET | {"duplicates_in_a_row": 7}},
+            "holds a run of another budget (duplicates_in_a_row 7, not 1000)",
+        ),
+        (
+            {"objective": {"fidelity": 10, "noise": "drawn"}},
+            "holds a run of another objective (fidelity 10, not 100, noise 'drawn', not 'mean')",
+        ),
+        (
+            {"strategy": {"name": "random_search", "params": {"sample": 3}}},
+            "holds a run of another strategy than seed-1 (params.sample 3, not None)",
+        ),
+        (
+            {"benchmark": {"name": "toy", "params": {"splits": ["valid"]}}},
+            "holds a run of another benchmark than seed-1 (params.splits ['valid'], not ['valid', 'test'])",
+        ),
+        (
+            {"models": {"m": {"size": 1}}},
+            "holds a run of other models than seed-1 (m {'size': 1}, not None)",
+        ),
+    ],
+)
+def test_a_run_of_another_specification_is_left_out(tmp_path, spec, says):
+    folder = Folder(tmp_path / "s", seeds=[0, 1, 2])
+    folder.run("random_search", 0, "22", spec=spec)
+    folder.run("random_search", 1, "00")
+    folder.run("random_search", 2, "00")
+    results = load_results(folder.path)
+    assert list(results.runs["seed"]) == [1, 2]
+    assert results.remarks == (f"toy-a/random_search/seed-0 {says}; it is left out.",)
+
+
+def test_another_benchmark_under_the_same_label_is_left_out(tmp_path):
+    folder = Folder(tmp_path / "s", ["random_search", "a"])
+    folder.run("random_search", 0, "00")
+    folder.splits = ["valid"]
+    folder.run("a", 0, "00")
+    assert (
+        load_results(folder.path)
+        .remarks[0]
+        .startswith("toy-a/a/seed-0 holds a run of another benchmark than toy-a/random_search/seed-0")
+    )
+
+
+def test_planned_runs_say_what_the_strategy_is(tmp_path):
+    folder = Folder(tmp_path / "s", seeds=[3])
+    folder.run("random_search", 3, "00")
+    for seed in (0, 1):
+        folder.run(
+            "random_search", seed, "22", spec={"strategy": {"name": "random_search", "params": {"a": 1}}}
+        )
+    assert list(load_results(folder.path).runs["seed"]) == [3]
+
+
+def test_a_sweep_that_leaves_the_fidelity_to_the_benchmark(tmp_path):
+    folder = Folder(tmp_path / "s", seeds=[0, 1, 2])
+    _change(folder.path / "sweep.json", {"objective": {"fidelity": None, "noise": "mean"}})
+    folder.run("random_search", 0, "00", spec={"objective": {"fidelity": 10, "noise": "mean"}})
+    folder.run("random_search", 1, "00")
+    folder.run("random_search", 2, "00")
+    results = load_results(folder.path)
+    assert list(results.runs["seed"]) == [1, 2]
+    assert "another objective than seed-1 (fidelity 10, not 100)" in results.remarks[0]
+
+
+def test_totals_of_a_run_that_goes_on_are_those_of_its_trials(tmp_path):
+    folder = Folder(tmp_path / "s")
+    zeros = dict.fromkeys(("trials", "llm_calls", "prompt_tokens", "completion_tokens"), 0)
+    seconds = dict.fromkeys(("search_seconds", "llm_seconds", "evaluation_seconds"), 0.0)
+    llm = {"calls": 1, "prompt_tokens": 100, "completion_tokens": 7}
+    folder.run(
+        "random_search",
+        0,
+        "00 01",
+        status="running",
+        changes={1: {"llm": llm, "rejected": {"a": 2}}},
+        record={"ended": None, "sessions": [{}], "totals": {**zeros, **seconds, "rejected": {}}},
+    )
+    results = load_results(folder.path)
+    run = results.runs.iloc[0]
+    assert run["search_seconds"] == 1.0
+    assert (run["llm_calls"], run["prompt_tokens"], run["rejected"]) == (1, 100, 2)
+    assert results.remarks == ()
 
 
 def test_hundreds_of_runs_load_in_a_moment(tmp_path):

@@ -180,15 +180,45 @@ def test_trials_that_were_stopped_early_are_told(tmp_path):
     assert formats.grid(table).heads[0] == "Strategy¹ ²"
 
 
-def test_unequal_budgets_are_called_unfair(tmp_path):
-    folder = Folder(tmp_path / "s", ["random_search", "a"])
+def test_runs_that_are_left_out_are_counted_apart(tmp_path):
+    folder = Folder(tmp_path / "s", ["random_search", "a"], [0, 1])
     folder.run("random_search", 0, "00")
-    folder.run("a", 0, "00", objective={"fidelity": 10, "noise": "drawn"})
-    facts = dict(table_of(folder.path).facts)
-    assert facts["Search"] == (
-        "validation, 100 epochs, mean over training seeds / 10 epochs, one training seed drawn per trial "
-        "(the runs differ, so the comparison is not fair)"
-    )
+    folder.run("random_search", 1, "22", spec={"budget": {"architectures": 500}})
+    (folder.run("random_search", 7, "22") / "run.json").write_text("")
+    (folder.run("a", 0, "22") / "run.json").write_text("")
+    table = table_of(folder.path)
+    row = table.frame.iloc[0]
+    assert row["valid_mean"] == 50
+    # Seed 7 was not planned.
+    assert row[["runs", "complete", "left_out", "missing"]].tolist() == [2, 1, 1, 0]
+    assert table.frame.iloc[1][["runs", "left_out", "missing"]].tolist() == [2, 1, 1]
+    cells = [[cell.text for cell in line] for line in formats.grid(table).rows]
+    assert "1/2" in cells[0]
+    assert cells[0][-1] == "1 left out"
+    assert cells[1][-1] == "1 missing, 1 left out"
+
+
+def test_a_budget_too_small_for_one_trial_is_told(tmp_path):
+    folder = Folder(tmp_path / "s", ["random_search"], [0, 1])
+    folder.run("random_search", 0, "")
+    folder.run("random_search", 1, "")
+    notes = formats.grid(table_of(folder.path)).notes
+    assert notes[0] == "¹ No run made a single trial: the budget is too small for one evaluation."
+    folder.run("random_search", 2, "00")
+    assert "single trial" not in " ".join(formats.grid(table_of(folder.path)).notes)
+
+
+def test_no_trial_for_another_reason_blames_no_budget(tmp_path):
+    folder = Folder(tmp_path / "s")
+    folder.run("random_search", 0, "", status="exhausted")
+    assert formats.grid(table_of(folder.path)).notes[0] == "¹ No run made a single trial."
+
+
+def test_all_parameters_of_a_strategy_do_not_lengthen_a_caption(tmp_path):
+    folder = Folder(tmp_path / "s")
+    params = {f"parameter_{i}": i for i in range(50)}
+    folder.run("random_search", 0, "00", spec={"strategy": {"name": "random_search", "params": params}})
+    assert len(formats.caption(table_of(folder.path))) < 300
 
 
 def test_other_data_give_no_scores(tmp_path):
@@ -211,15 +241,6 @@ def test_a_recommendation_outside_the_space_is_refused(tmp_path):
     folder = Folder(tmp_path / "s")
     folder.run("random_search", 0, "00", recommend="99")
     with pytest.raises(DataError, match=r"seed-0/run\.json: recommendation: NCode '99'"):
-        table_of(folder.path)
-
-
-def test_two_benchmarks_under_one_label_are_refused(tmp_path):
-    folder = Folder(tmp_path / "s", ["random_search", "a"])
-    folder.run("random_search", 0, "00")
-    folder.splits = ["valid"]
-    folder.run("a", 0, "00")
-    with pytest.raises(DataError, match="scores on another benchmark"):
         table_of(folder.path)
 
 
