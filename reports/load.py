@@ -83,7 +83,6 @@ def load_results(folder: Path) -> Results:
 
     Raises:
         StoreError: No results folder of a sweep, without a run that counts, or of another format version.
-        DataError: A trajectory is damaged; names file and line.
     """
     plan = _read_plan(folder)
     found: list[Run] = []
@@ -107,19 +106,27 @@ def load_results(folder: Path) -> Results:
     benchmarks = _in_order(plan["benchmarks"], (reader.benchmark for reader in readers))
     strategies = _in_order(plan["strategies"], (reader.strategy for reader in readers))
     readers.sort(key=lambda r: (benchmarks.index(r.benchmark), strategies.index(r.strategy), r.seed))
-    present = {reader.name for reader in readers} | (left_out.keys() - unmade)
-
-    trials = [reader.trials() for reader in readers]
-    timings = [reader.timings() for reader in readers]
-    for reader, columns in zip(readers, trials, strict=True):
+    whole, trials, timings = [], [], []
+    for reader in readers:
+        try:
+            columns, seconds = reader.trials(), reader.timings()
+        except DataError as error:
+            left_out[reader.name] = f"{reader.name} is damaged ({error}); it is left out."
+            continue
         reader.check_totals(columns)
+        whole.append(reader)
+        trials.append(columns)
+        timings.append(seconds)
+    if not whole:
+        raise StoreError(f"{folder}: this sweep has no run that counts. {' '.join(left_out.values())}")
+    present = {reader.name for reader in whole} | (left_out.keys() - unmade)
     return Results(
         folder=folder,
         name=plan["name"],
         plan=plan,
         benchmarks=benchmarks,
         strategies=strategies,
-        runs=_frame([r.row(t, s) for r, t, s in zip(readers, trials, timings, strict=True)]),
+        runs=_frame([r.row(t, s) for r, t, s in zip(whole, trials, timings, strict=True)]),
         trials=_stack(trials, _TRIAL_COLUMNS),
         timings=_stack(timings, _TIMING_COLUMNS),
         missing=tuple(path for path in plan["runs"] if path not in present),
