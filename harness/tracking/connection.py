@@ -48,8 +48,9 @@ def connect(uri: str) -> MlflowClient:
     Environment variables of MLflow that the user has set are left as they are.
 
     Raises:
-        TrackingError: The server cannot be reached, or is none.
+        TrackingError: The server cannot be reached, is none, or would forget everything.
     """
+    _refuse_what_forgets(uri)
     for name, value in _DEFAULTS.items():
         os.environ.setdefault(name, value)
     for name, level in _QUIET.items():
@@ -83,6 +84,19 @@ def artifact_root(uri: str) -> Path | None:
     return path.parent / "mlartifacts" if path else None
 
 
+def _refuse_what_forgets(uri: str) -> None:
+    """Refuse what MLflow would take for a database in memory, or for a place of its own choice."""
+    if uri.strip() and scheme_of(uri) != "sqlite":
+        return
+    with tracking_errors(uri):
+        lasting = bool(uri.strip()) and _sqlite_path(uri) is not None
+    if not lasting:
+        raise TrackingError(
+            f"The tracking URI {uri!r} names no file or server, so that nothing would be kept. "
+            "Give one, e.g. sqlite:///mlflow.db, or track nothing with null or --no-track."
+        )
+
+
 def _probe_database(uri: str) -> None:
     """Connect once, because MLflow itself tries ten times over more than a minute."""
     if scheme_of(uri) == "sqlite":
@@ -106,7 +120,10 @@ def _sqlite_path(uri: str) -> Path | None:
     from sqlalchemy.engine import make_url
 
     database = make_url(uri).database
-    return None if database in (None, "", ":memory:") else Path(database).resolve()
+    # SQLite's own URIs, `file:...`, are another way to write the same, and one that can mean memory.
+    if not database or database.startswith((":memory:", "file:")):
+        return None
+    return Path(database).resolve()
 
 
 def _password(uri: str) -> str:

@@ -8,19 +8,25 @@ import re
 from collections.abc import Iterator
 from collections.abc import Mapping
 from collections.abc import Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC
-from datetime import datetime
 from itertools import accumulate
 from typing import TYPE_CHECKING
 from typing import Any
 from typing import NamedTuple
+from typing import TypeVar
+
+from pydantic import TypeAdapter
+from pydantic import ValidationError
 
 from harness.errors import DataError
 from harness.errors import HarnessError
 from harness.scoring import final_score
 from harness.scoring import make_benchmark
+from harness.store import FORMAT
+from harness.tracking.layout import Run
+from harness.tracking.layout import Timing
+from harness.tracking.layout import Trial
+from harness.tracking.layout import milliseconds
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +50,12 @@ _TOTALS = (
 _LONGEST_VALUE = 5000
 _LONGEST_KEY = 250
 _ILLEGAL_IN_KEY = re.compile(r"[^\w\-. :]", re.ASCII)
+_RUN = TypeAdapter(Run)
+_TRIALS = TypeAdapter(list[Trial])
+_TIMINGS = TypeAdapter(list[Timing])
+_MAKE_ANEW = "delete the folder, and `harness run` makes this run anew"
+
+_Checked = TypeVar("_Checked")
 
 
 class Point(NamedTuple):
@@ -62,7 +74,6 @@ class RunRecord:
     Attributes:
         folder: The run's folder.
         ending: Which run it is and how it ended.
-        group_id: Hash of the spec without its seed, with its labels: runs of one group share a parent.
         group_name: For people, e.g. ``"random_search on nasbench201-cifar10"``.
         name: For people.
         started: Milliseconds since the epoch.
@@ -73,7 +84,6 @@ class RunRecord:
 
     folder: Path
     ending: Ending
-    group_id: str
     group_name: str
     name: str
     started: int
@@ -94,7 +104,7 @@ class RunRecord:
     @property
     def artifacts(self) -> list[Path]:
         """Files to keep with the run."""
-        return [path for name in ARTIFACTS if (path := self.folder / name).exists()]
+        return [path for name in ARTIFACTS if (path := self.folder / name).is_file()]
 
 
 @dataclass(frozen=True)
@@ -102,14 +112,34 @@ class Ending:
     """Which run a folder holds, and how it ended: what tells whether it was logged before.
 
     Attributes:
-        run_id: Hash of the run's spec.
+        run_id: Hash of the run's spec, without its labels.
+        group_id: Hash of the spec without its seed, with its labels: runs of one group share a parent.
         status: As in ``run.json``.
         ended: Milliseconds since the epoch.
     """
 
     run_id: str
+    group_id: str
     status: str
     ended: int
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What one run of MLflow stands for: the same spec under another label is another."""
+        return self.run_id, self.group_id
+
+
+class UnreadableRun(DataError):
+    """A run's folder cannot be read.
+
+    Args:
+        folder: The run's folder.
+        reason: What is wrong with which of its files, and what to do.
+    """
+
+    def __init__(self, folder: Path, reason: str) -> None:
+        super().__init__(f"{folder}: {reason}")
+        self.reason = reason
 
 
 class FinishedRun:
@@ -122,90 +152,152 @@ class FinishedRun:
         ending: How the run ended; ``None`` while it has not.
 
     Raises:
-        DataError: ``run.json`` is missing or corrupt.
+        UnreadableRun: ``run.json`` is missing, damaged, or of another layout.
     """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.ending: Ending | None = None
-        with _data_errors(folder):
-            self._run = run = json.loads((folder / "run.json").read_bytes())
-            if run["status"] != "running":
-                self.ending = Ending(run["id"], run["status"], _milliseconds(run["ended"]))
+        path = folder / "run.json"
+        run = _parse(path, _read(path))
+        found = run.get("format") if isinstance(run, dict) else None
+        # Before its shape, which another layout may well have changed.
+        if isinstance(found, int) and found != FORMAT:
+            raise UnreadableRun(
+                folder,
+                f"run.json: made by another version of the harness (layout {found}; this one reads {FORMAT}); "
+                "track it with that version",
+            )
+        _check(path, _RUN, run)
+        self._run: dict[str, Any] = run
+        if run["status"] == "running":
+            return
+        if run["ended"] is None:
+            raise UnreadableRun(folder, f"run.json: `ended` is null, `status` {run['status']}; {_MAKE_ANEW}")
+        group_id = _group_id(run["spec"])
+        self.ending = Ending(run["id"], group_id, run["status"], milliseconds(run["ended"]))
 
     def record(self) -> RunRecord:
         """Read everything that is logged.
 
         Raises:
-            DataError: A file of the run is corrupt.
+            UnreadableRun: A file of the run is damaged.
         """
-        with _data_errors(self._folder):
-            return _record(self._folder, self._run)
+        assert self.ending is not None, "the run has not ended"
+        record = _record(self._folder, self._run, self.ending)
+        for path in record.artifacts:
+            # Here it costs one run; where the artifacts are copied, all that are logged with it.
+            _openable(path)
+        return record
 
 
-@contextmanager
-def _data_errors(folder: Path) -> Iterator[None]:
+def _read(path: Path) -> str:
     try:
-        yield
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise DataError(
-            f"{folder} cannot be logged: {type(error).__name__}: {error}. "
-            "Delete the folder, and `harness run` makes this run anew."
-        ) from error
+        return path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise UnreadableRun(path.parent, f"{path.name}: {error.strerror}") from error
+    except UnicodeDecodeError:
+        raise UnreadableRun(path.parent, f"{path.name}: this is no UTF-8 text; {_MAKE_ANEW}") from None
 
 
-def _record(folder: Path, run: Mapping[str, Any]) -> RunRecord:
-    spec, status = run["spec"], run["status"]
+def _parse(path: Path, text: str, where: str = "") -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        raise UnreadableRun(path.parent, f"{path.name}{where}: this is no JSON; {_MAKE_ANEW}") from None
+
+
+def _openable(path: Path) -> None:
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise UnreadableRun(path.parent, f"{path.name}: {error.strerror}") from error
+
+
+def _check(path: Path, shape: TypeAdapter[_Checked], value: object) -> _Checked:
+    """What the file holds, as its reader wants it; the error names the first key that is not."""
+    try:
+        return shape.validate_python(value)
+    except ValidationError as invalid:
+        error = invalid.errors(include_url=False)[0]
+    keys = list(error["loc"])
+    line = f":{int(keys.pop(0)) + 1}" if keys and isinstance(keys[0], int) else ""
+    what = f"`{'.'.join(map(str, keys))}`" if keys else "this"
+    if error["type"] == "missing":
+        problem = f"{what} is missing"
+    elif error["type"] == "literal_error":
+        problem = f"{what} is {json.dumps(error['input'])[:100]}, not {error['ctx']['expected']}"
+    elif error["type"] in {"model_type", "dict_type"}:
+        problem = f"{what} is no JSON object"
+    else:
+        problem = f"{what}: {error['msg'].removeprefix('Value error, ')}"
+    raise UnreadableRun(path.parent, f"{path.name}{line}: {problem}; {_MAKE_ANEW}")
+
+
+def _record(folder: Path, run: Mapping[str, Any], ending: Ending) -> RunRecord:
+    spec = run["spec"]
     labels, seed = spec["labels"], spec["seed"]
-    started, ended = _milliseconds(run["started"]), _milliseconds(run["ended"])
-    trials = _lines(folder / "trajectory.jsonl")
-    timestamps = _timestamps(_lines(folder / "timings.jsonl"), len(trials), started, ended)
-    group_id = _group_id(spec)
+    started, ended = milliseconds(run["started"]), ending.ended
+    trials = _trials(folder / "trajectory.jsonl")
+    timings = _lines(folder / "timings.jsonl", _TIMINGS)
+    timestamps = _timestamps(timings, len(trials), started, ended)
     higher_is_better = run["metric"]["higher_is_better"]
     points = list(_trial_points(trials, timestamps, run["cost_kind"], higher_is_better))
     finals, missing = _final_scores(run)
-    totals = dict(run.get("totals") or {})
-    totals["rejected"] = sum(totals.get("rejected", {}).values())
-    finals |= {name: float(totals[name]) for name in _TOTALS if name in totals}
+    totals = run["totals"] | {"rejected": sum(run["totals"]["rejected"].values())}
+    finals |= {name: float(totals[name]) for name in _TOTALS}
     finals["seconds"] = float(run["seconds"])
     points += [Point(key, value, ended, 0) for key, value in finals.items()]
     return RunRecord(
         folder=folder,
-        ending=Ending(run["id"], status, ended),
-        group_id=group_id,
+        ending=ending,
         group_name=f"{labels['strategy']} on {labels['benchmark']}",
         name=f"{labels['strategy']} on {labels['benchmark']}, seed {seed}",
         started=started,
         params=_texts(_params(spec)),
-        tags=_texts(_tags(run) | missing | {"harness.group_id": group_id}),
+        tags=_texts(_tags(run) | missing | {"harness.group_id": ending.group_id}),
         points=tuple(points),
     )
 
 
-def _lines(path: Path) -> list[dict[str, Any]]:
+def _trials(path: Path) -> list[Trial]:
+    trials = _lines(path, _TRIALS)
+    for number, trial in enumerate(trials):
+        # Two trials of one number would be two values of a metric at one step.
+        if trial.trial != number:
+            raise UnreadableRun(
+                path.parent,
+                f"{path.name}:{number + 1}: trial {trial.trial} stands where trial {number} belongs; "
+                f"{_MAKE_ANEW}",
+            )
+    return trials
+
+
+def _lines(path: Path, shape: TypeAdapter[list[_Checked]]) -> list[_Checked]:
     """The whole lines of a file of JSON lines; none where the run failed before it wrote the file."""
     if not path.exists():
         return []
     # A line that a kill cut off has no end, and is not part of the file.
-    whole, _, _ = path.read_text("utf-8").rpartition("\n")
-    # One call of the parser for the file, not one per line: half the time.
-    lines: list[dict[str, Any]] = json.loads(f"[{whole.replace(chr(10), ',')}]")
-    return lines
+    whole, _, _ = _read(path).rpartition("\n")
+    try:
+        # One call of the parser for the file, not one per line: half the time.
+        lines = json.loads(f"[{whole.replace(chr(10), ',')}]")
+    except (ValueError, RecursionError):
+        lines = [_parse(path, line, f":{n}") for n, line in enumerate(whole.split("\n"), start=1)]
+    return _check(path, shape, lines)
 
 
-def _timestamps(timings: Sequence[Mapping[str, float]], trials: int, started: int, ended: int) -> list[int]:
+def _timestamps(timings: Sequence[Timing], trials: int, started: int, ended: int) -> list[int]:
     """When each trial ended, counting only the time that the run was at work; evenly where not measured."""
     if len(timings) < trials:
         step = (ended - started) / trials
         return [int(started + step * (i + 1)) for i in range(trials)]
-    seconds = accumulate(
-        t["search_seconds"] + t["llm_seconds"] + t["evaluation_seconds"] for t in timings[:trials]
-    )
+    seconds = accumulate(t.search_seconds + t.llm_seconds + t.evaluation_seconds for t in timings[:trials])
     return [int(started + 1000 * s) for s in seconds]
 
 
 def _trial_points(
-    trials: Sequence[Mapping[str, Any]],
+    trials: Sequence[Trial],
     timestamps: Sequence[int],
     cost_kind: str,
     higher_is_better: bool,
@@ -215,28 +307,33 @@ def _trial_points(
     best: float | None = None
     seconds = 0.0
     for trial, timestamp in zip(trials, timestamps, strict=True):
-        step, valid = trial["trial"], float(trial["valid"])
+        step, valid = trial.trial, trial.valid
         yield Point("valid", valid, timestamp, step)
         # A trial that was stopped early was scored at a lower fidelity: no rival to the others.
-        if trial["state"] == "complete" and valid == valid:
+        if trial.state == "complete" and valid == valid:
             best = valid if best is None else better(best, valid)
         if best is not None:
             yield Point("best_valid", best, timestamp, step)
-        seconds += trial["gpu_seconds"]
+        seconds += trial.gpu_seconds
         yield Point(hours_key, seconds / 3600, timestamp, step)
 
 
 def _final_scores(run: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
     """Scores of the recommendation, and why some are missing. The search has ended: ``test`` may be read."""
-    recommendation = run.get("recommendation")
-    if not recommendation:
+    if not run["recommendation"]:
         return {}, {}
-    spec = run["spec"]["benchmark"]
     try:
-        benchmark = make_benchmark(spec["name"], spec["params"])
-        arch = benchmark.space.from_ncode(recommendation["ncode"])
+        return _scores(run)
     except HarnessError as error:
         return {}, {"missing.final": str(error)}
+    except Exception as error:  # noqa: BLE001  (a failure of a benchmark, a plug-in, costs its scores alone)
+        return {}, {"missing.final": f"{type(error).__name__}: {error}"}
+
+
+def _scores(run: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
+    spec = run["spec"]["benchmark"]
+    benchmark = make_benchmark(spec["name"], spec["params"])
+    arch = benchmark.space.from_ncode(run["recommendation"]["ncode"])
     if benchmark.digest != run["data"]["digest"]:
         why = f"the run used the data {run['data']['digest']}, here are {benchmark.digest}"
         return {}, {"missing.final": why}
@@ -313,14 +410,12 @@ def _flat(prefix: str, value: object) -> dict[str, Any]:
 def _texts(values: Mapping[str, Any]) -> dict[str, str]:
     """Keys and values as MLflow takes them; what is not set is left out."""
     return {
-        _ILLEGAL_IN_KEY.sub("_", key)[:_LONGEST_KEY]: (
-            value if isinstance(value, str) else json.dumps(value)
-        )[:_LONGEST_VALUE]
+        _ILLEGAL_IN_KEY.sub("_", key)[:_LONGEST_KEY]: _text(value)[:_LONGEST_VALUE]
         for key, value in values.items()
         if value is not None
     }
 
 
-def _milliseconds(text: str) -> int:
-    moment = datetime.fromisoformat(text)
-    return round((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() * 1000)
+def _text(value: object) -> str:
+    # JSON can hold half a character, which no database takes.
+    return value.encode(errors="replace").decode() if isinstance(value, str) else json.dumps(value)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+from contextlib import nullcontext
 from dataclasses import dataclass
+from dataclasses import field
 from typing import TYPE_CHECKING
 
 from harness import store
@@ -14,6 +18,9 @@ from harness.tracking.tracker import Tracker
 if TYPE_CHECKING:
     from pathlib import Path
 
+# The name becomes that of a folder of artifacts.
+_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
+
 
 @dataclass(frozen=True)
 class TrackSummary:
@@ -21,54 +28,86 @@ class TrackSummary:
 
     Attributes:
         sweeps: Name of each sweep, and what became of its runs.
+        refused: Folders of sweeps that were left out, and why.
     """
 
-    sweeps: dict[str, Counts]
+    sweeps: list[tuple[str, Counts]] = field(default_factory=list)
+    refused: dict[Path, str] = field(default_factory=dict)
 
     @property
     def logged(self) -> int:
         """Runs that were logged now."""
-        return sum(counts.logged for counts in self.sweeps.values())
+        return sum(counts.logged for _, counts in self.sweeps)
 
     @property
-    def unreadable(self) -> list[str]:
-        """Why folders could not be read, one message each."""
-        return [message for counts in self.sweeps.values() for message in counts.unreadable]
+    def unreadable(self) -> dict[Path, str]:
+        """Folders of runs and of whole sweeps that were not logged for what is wrong with them, and why."""
+        runs = {folder: why for _, counts in self.sweeps for folder, why in counts.unreadable.items()}
+        return self.refused | runs
 
     def __str__(self) -> str:
-        return "\n".join(f"{name}: {counts}" for name, counts in self.sweeps.items())
+        return "\n".join([*(f"{name}: {counts}" for name, counts in self.sweeps), *self.refused.values()])
 
 
 def track_results(results: Path, uri: str) -> TrackSummary:
     """Log the finished runs of one sweep or of many; those that were logged before are passed over.
+
+    A sweep's folder is locked meanwhile. Of many sweeps, one that cannot be tracked holds up no other.
 
     Args:
         results: A sweep's folder, or the folder of several.
         uri: Any tracking URI of MLflow.
 
     Raises:
-        StoreError: There is no sweep here, or it was made by another version of the harness.
+        StoreError: There is no sweep here, or the one that is here is being run, has an unsafe name, or was
+            made by another version of the harness.
         TrackingError: The tracking server cannot be used.
     """
-    folders = [results] if _is_sweep(results) else sorted(filter(_is_sweep, results.glob("*")))
+    if _is_sweep(results):
+        return TrackSummary([_track_sweep(results, uri)])
+    folders = sorted(filter(_is_sweep, results.glob("*")))
     if not folders:
         raise StoreError(
             f"{results}: no sweep here; give the folder of a sweep (with a sweep.json in it), or of several."
         )
-    sweeps = {}
+    summary = TrackSummary()
     for folder in folders:
-        store.check_format(folder)
-        tracker = Tracker(uri, _name(folder))
+        try:
+            summary.sweeps.append(_track_sweep(folder, uri))
+        except StoreError as error:
+            summary.refused[folder] = str(error)
+    return summary
+
+
+def _track_sweep(folder: Path, uri: str) -> tuple[str, Counts]:
+    name = _name(folder / "sweep.json")
+    # Where nothing can be written, no sweep is running and no lock can be made: an archive, for instance.
+    with store.locked(folder) if os.access(folder, os.W_OK) else nullcontext():
+        tracker = Tracker(uri, name)
         tracker.log(sorted(path.parent for path in folder.glob("*/*/*/run.json")))
         tracker.close()
-        sweeps[tracker.sweep] = tracker.counts
-    return TrackSummary(sweeps)
+    return name, tracker.counts
 
 
 def _is_sweep(folder: Path) -> bool:
     return (folder / "sweep.json").is_file()
 
 
-def _name(folder: Path) -> str:
-    name: str = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))["name"]
+def _name(file: Path) -> str:
+    """The name that a sweep's file gives it."""
+    try:
+        content = json.loads(file.read_bytes().decode("utf-8"))
+    except OSError as error:
+        raise StoreError(f"{file}: {error.strerror}.") from error
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise StoreError(f"{file}: this is no file of the harness; `harness run` writes it anew.")
+    store.check_format(file.parent)
+    name = content.get("name")
+    if not isinstance(name, str) or not _SAFE_NAME.fullmatch(name):
+        raise StoreError(
+            f"{file}: `name` is {json.dumps(name)}, and that of a sweep is made of letters, digits, '.', '_', "
+            "'+' and '-', the first a letter or digit; `harness run` writes the file anew."
+        )
     return name

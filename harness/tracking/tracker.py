@@ -14,15 +14,16 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import TYPE_CHECKING
 
-from harness.errors import DataError
 from harness.errors import TrackingError
 from harness.tracking.connection import artifact_root
 from harness.tracking.connection import connect
 from harness.tracking.connection import tracking_errors
+from harness.tracking.layout import ENDINGS
 from harness.tracking.record import Ending
 from harness.tracking.record import FinishedRun
 from harness.tracking.record import Point
 from harness.tracking.record import RunRecord
+from harness.tracking.record import UnreadableRun
 from harness.tracking.writer import log_batches
 from harness.tracking.writer import make_writer
 
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
 
 _PAGE = 1000
+_INFINITE = 1e300
 # Runs of one transaction, where the server is a database, and how long it waits for that many.
 _AT_A_TIME = 50
 _SECONDS_BETWEEN = 1.0
@@ -62,17 +64,18 @@ class _Child:
     """A child run, as far as it matters to its parent and to the next time that it is given."""
 
     mlflow_id: str
-    group_id: str
     ending: Ending
     metrics: Mapping[str, float]
 
 
 @dataclass
 class _Parent:
-    """A parent run. ``stale`` when its aggregates do not hold for its children any more."""
+    """A parent run as the server has it: its status there, when it ended, its latest metrics."""
 
     mlflow_id: str
-    stale: bool
+    status: str = "RUNNING"
+    ended: int | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass
@@ -83,13 +86,13 @@ class Counts:
         logged: Runs that were logged now.
         known: Runs that had been logged before.
         unfinished: Runs that have not ended.
-        unreadable: Why folders could not be read, one message each.
+        unreadable: Folders that could not be read, and why.
     """
 
     logged: int = 0
     known: int = 0
     unfinished: int = 0
-    unreadable: list[str] = field(default_factory=list)
+    unreadable: dict[Path, str] = field(default_factory=dict)
 
     def __str__(self) -> str:
         parts = [f"{self.logged} logged", f"{self.known} logged before"]
@@ -97,7 +100,8 @@ class Counts:
             parts.append(f"{self.unfinished} not finished")
         if self.unreadable:
             parts.append(f"{len(self.unreadable)} unreadable")
-        return "\n  ".join([", ".join(parts), *self.unreadable])
+        reasons = [f"{folder}: {why}" for folder, why in self.unreadable.items()]
+        return "\n  ".join([", ".join(parts), *reasons])
 
 
 class Tracker:
@@ -121,10 +125,11 @@ class Tracker:
         self.uri = uri
         self.sweep = sweep
         self.counts = Counts()
-        self._children: dict[str, _Child] = {}
+        # By run and group, for a run under another label is a child of another parent.
+        self._children: dict[tuple[str, str], _Child] = {}
         self._parents: dict[str, _Parent] = {}
-        # MLflow's ids of child runs that were cut off while they were being logged, by run id.
-        self._cut_off: dict[str, str] = {}
+        # MLflow's ids of child runs that were cut off while they were being logged.
+        self._cut_off: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
         self._waiting: list[Path] = []
         self._written = -math.inf
         self._client = connect(uri)
@@ -132,6 +137,11 @@ class Tracker:
             self._experiment: Experiment = self._find_or_create_experiment()
             self._writer = make_writer(self.uri, self._client, self._experiment)
             self._look_up()
+
+    @property
+    def unreadable(self) -> dict[Path, str]:
+        """Folders that were given to :meth:`log` and could not be read, and why."""
+        return self.counts.unreadable
 
     def log(self, folders: Sequence[Path]) -> None:
         """Log finished runs; what is not finished, or was logged before, is passed over.
@@ -159,30 +169,24 @@ class Tracker:
             self._write_some()
         groups = defaultdict(list)
         for child in self._children.values():
-            groups[child.group_id].append(child)
+            groups[child.ending.group_id].append(child)
         with tracking_errors(self.uri):
             for group_id, children in groups.items():
-                parent = self._parents[group_id]
-                if parent.stale:
-                    self._finish_parent(parent, children)
+                self._finish_parent(self._parents[group_id], children)
 
     def _write_some(self) -> None:
         folders, self._waiting = self._waiting[:_AT_A_TIME], self._waiting[_AT_A_TIME:]
         records = list(self._new_records(folders))
         with tracking_errors(self.uri):
             for record in records:
-                self._delete_old(record.ending.run_id)
-                if record.group_id not in self._parents:
-                    self._parents[record.group_id] = self._create_parent(record)
-                self._parents[record.group_id].stale = True
+                self._delete_old(record.ending)
+                if record.ending.group_id not in self._parents:
+                    self._parents[record.ending.group_id] = self._create_parent(record)
             parents = {group: parent.mlflow_id for group, parent in self._parents.items()}
             mlflow_ids = self._writer.write(records, parents)
         for record, mlflow_id in zip(records, mlflow_ids, strict=True):
-            self._children[record.ending.run_id] = _Child(
-                mlflow_id,
-                record.group_id,
-                record.ending,
-                {key: point.value for key, point in record.latest.items()},
+            self._children[record.ending.key] = _Child(
+                mlflow_id, record.ending, {key: point.value for key, point in record.latest.items()}
             )
         self.counts.logged += len(records)
         self._written = time.monotonic()
@@ -220,20 +224,20 @@ class Tracker:
             if group_id is None:
                 continue  # Not ours: somebody logged into this experiment by hand.
             if run_id is not None and finished:
-                ending = Ending(run_id, tags["status"], info.end_time)
-                self._children[run_id] = _Child(info.run_id, group_id, ending, run.data.metrics)
+                ending = Ending(run_id, group_id, tags.get("status", ""), info.end_time or 0)
+                self._children[ending.key] = _Child(info.run_id, ending, run.data.metrics)
             elif run_id is not None:
-                self._cut_off[run_id] = info.run_id
+                self._cut_off[run_id, group_id].append(info.run_id)
             elif run.data.params:
-                self._parents[group_id] = _Parent(info.run_id, stale=not finished)
+                self._parents[group_id] = _Parent(info.run_id, info.status, info.end_time, run.data.metrics)
             else:
                 # Cut off before it had a child, for its parameters come first.
                 self._client.delete_run(info.run_id)
-        for run_id, child in list(self._children.items()):
-            if child.group_id not in self._parents:
+        for key, child in list(self._children.items()):
+            if child.ending.group_id not in self._parents:
                 # Somebody deleted the parent alone; this run is logged anew below another.
-                del self._children[run_id]
-                self._cut_off[run_id] = child.mlflow_id
+                del self._children[key]
+                self._cut_off[key].append(child.mlflow_id)
 
     def _logged_runs(self) -> list[Run]:
         experiments = [self._experiment.experiment_id]
@@ -247,65 +251,107 @@ class Tracker:
                 return runs
 
     def _new_records(self, folders: Sequence[Path]) -> Iterator[RunRecord]:
-        new: set[str] = set()
+        new: set[tuple[str, str]] = set()
         for folder in folders:
+            # It may have been made again since.
+            self.counts.unreadable.pop(folder, None)
             try:
                 run = FinishedRun(folder)
                 if run.ending is None:
                     self.counts.unfinished += 1
-                elif run.ending.run_id in new or self._knows(run.ending):
+                elif run.ending.key in new or self._knows(run.ending):
                     self.counts.known += 1
                 else:
                     record = run.record()
-                    new.add(record.ending.run_id)
+                    new.add(record.ending.key)
                     yield record
-            except DataError as error:
-                self.counts.unreadable.append(str(error))
+            except UnreadableRun as error:
+                self.counts.unreadable[folder] = error.reason
 
     def _knows(self, ending: Ending) -> bool:
-        child = self._children.get(ending.run_id)
+        child = self._children.get(ending.key)
         # A run that failed may have been made again since; an older copy never replaces a newer one.
         return child is not None and (child.ending == ending or child.ending.ended > ending.ended)
 
-    def _delete_old(self, run_id: str) -> None:
-        if child := self._children.pop(run_id, None):
+    def _delete_old(self, ending: Ending) -> None:
+        if child := self._children.pop(ending.key, None):
             self._client.delete_run(child.mlflow_id)
-            self._parents[child.group_id].stale = True
-        if mlflow_id := self._cut_off.pop(run_id, None):
+        for mlflow_id in self._cut_off.pop(ending.key, ()):
             self._client.delete_run(mlflow_id)
 
     def _create_parent(self, record: RunRecord) -> _Parent:
         tags = {key: record.tags[key] for key in _SHARED_TAGS if key in record.tags}
         tags |= {key: value for key, value in record.tags.items() if key.startswith("mlflow.")}
-        tags |= {"harness.group_id": record.group_id, "mlflow.runName": record.group_name}
+        tags |= {"harness.group_id": record.ending.group_id, "mlflow.runName": record.group_name}
         run = self._client.create_run(self._experiment.experiment_id, start_time=record.started, tags=tags)
         params = {key: value for key, value in record.params.items() if key != "seed"}
         log_batches(self._client, run.info.run_id, params, ())
-        return _Parent(run.info.run_id, stale=True)
+        return _Parent(run.info.run_id)
 
     def _finish_parent(self, parent: _Parent, children: Sequence[_Child]) -> None:
+        """Bring a parent up to date, where it is not.
+
+        What it holds is compared with what it should hold, so that it comes right also after somebody deleted
+        a child, or after a kill between the writing of a child and this.
+        """
         ended = max(child.ending.ended for child in children)
-        # The step is the number of children, so that MLflow takes the newest aggregates for the latest.
-        points = [Point(key, value, ended, len(children)) for key, value in _aggregates(children).items()]
+        aggregates = _aggregates(children)
+        # A metric cannot be taken back: one that has no value any more gets none.
+        gone = (key for key in parent.metrics if key in _AGGREGATES and key not in aggregates)
+        aggregates |= dict.fromkeys(gone, math.nan)
+        status = "FAILED" if aggregates["runs_failed"] == len(children) else "FINISHED"
+        if (status, ended) == (parent.status, parent.ended) and all(
+            _same(value, parent.metrics.get(key)) for key, value in aggregates.items()
+        ):
+            return
+        # MLflow takes the value of the highest step for the latest, whenever it was logged.
+        earlier = (
+            self._client.get_metric_history(parent.mlflow_id, "runs") if "runs" in parent.metrics else []
+        )
+        step = 1 + max((metric.step for metric in earlier), default=0)
+        points = [Point(key, value, ended, step) for key, value in aggregates.items()]
         log_batches(self._client, parent.mlflow_id, {}, points)
-        all_failed = all(child.ending.status == "failed" for child in children)
-        self._client.set_terminated(parent.mlflow_id, "FAILED" if all_failed else "FINISHED", end_time=ended)
-        parent.stale = False
+        self._client.set_terminated(parent.mlflow_id, status, end_time=ended)
+        parent.status, parent.ended, parent.metrics = status, ended, aggregates
+
+
+_AGGREGATES = frozenset(
+    {
+        "runs",
+        *(f"runs_{status}" for status in ENDINGS),
+        *(f"{kind}_{key}" for kind in ("mean", "std") for key in _MEANS),
+        *(f"total_{key}" for key in _SUMS),
+    }
+)
 
 
 def _aggregates(children: Sequence[_Child]) -> dict[str, float]:
     """Means and standard deviations of the final scores over the seeds, and sums of what they cost."""
+    statuses = Counter(child.ending.status for child in children)
+    # First: its history tells the last step, also where the rest of it was cut off.
     aggregates = {"runs": float(len(children))}
-    for status, count in Counter(child.ending.status for child in children).items():
-        aggregates[f"runs_{status}"] = float(count)
+    # Zeros too, for they have to replace what was there before.
+    aggregates |= {f"runs_{status}": float(statuses[status]) for status in ENDINGS}
     for key in _MEANS:
-        values = [child.metrics[key] for child in children if key in child.metrics]
+        values = _values(children, key)
         if values:
             aggregates[f"mean_{key}"] = statistics.fmean(values)
         if len(values) > 1:
             aggregates[f"std_{key}"] = statistics.stdev(values)
     for key in _SUMS:
-        values = [child.metrics[key] for child in children if key in child.metrics]
-        if values:
-            aggregates[f"total_{key}"] = sum(values)
+        if values := _values(children, key):
+            # Exact, so that the order of the children makes no difference.
+            aggregates[f"total_{key}"] = math.fsum(values)
     return aggregates
+
+
+def _values(children: Sequence[_Child], key: str) -> list[float]:
+    values = (child.metrics[key] for child in children if key in child.metrics)
+    # Databases hold infinity as the largest number there is; NaN is not below the bound either.
+    return [value for value in values if abs(value) < _INFINITE]
+
+
+def _same(due: float, there: float | None) -> bool:
+    if there is None or math.isnan(due) or math.isnan(there):
+        return there is not None and math.isnan(due) and math.isnan(there)
+    return math.isclose(due, there, rel_tol=1e-12)

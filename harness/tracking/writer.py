@@ -73,7 +73,7 @@ class ClientWriter:
         self._experiment_id = experiment.experiment_id
 
     def write(self, records: Sequence[RunRecord], parents: Mapping[str, str]) -> list[str]:
-        return [self._write(record, parents[record.group_id]) for record in records]
+        return [self._write(record, parents[record.ending.group_id]) for record in records]
 
     def _write(self, record: RunRecord, parent: str) -> str:
         from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
@@ -160,7 +160,7 @@ class DatabaseWriter:
             artifact_uri = self._artifact_uri(run_id)
             # Before the rows: a kill in between leaves files that no run knows, not a run without files.
             self._keep_artifacts(record, artifact_uri)
-            self._add_rows(rows, record, run_id, artifact_uri, parents[record.group_id])
+            self._add_rows(rows, record, run_id, artifact_uri, parents[record.ending.group_id])
             run_ids.append(run_id)
         self._insert(rows)
         return run_ids

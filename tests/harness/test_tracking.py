@@ -24,13 +24,16 @@ from harness.errors import DataError
 from harness.errors import StoreError
 from harness.errors import TrackingError
 from harness.scoring import Score
+from harness.search import record_death
 from harness.spaces import SearchSpace
+from harness.store import locked
 from harness.tracking import Tracker
 from harness.tracking import record
 from harness.tracking import track_results
 from harness.tracking import writer
 from harness.tracking.connection import connect
 from tests.harness.command import harness
+from tests.harness.command import refused
 
 SWEEP = "pilot"
 BENCHMARK = "toy-data"
@@ -65,13 +68,15 @@ def make_run(
     *,
     trials: int = 4,
     status: str = "complete",
-    ended: str = "2030-01-01T00:00:10+00:00",
+    label: str | None = None,
+    ended: str | None = "2030-01-01T00:00:10+00:00",
     recommendation: str | None = "11",
     metric_unit: str = "%",
     trial_budget: int = 4,
 ) -> Path:
     """Write a run's folder as docs/results-folder.md describes it."""
-    folder = sweep / BENCHMARK / strategy / f"seed-{seed}"
+    label = label or strategy
+    folder = sweep / BENCHMARK / label / f"seed-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
     (sweep / "sweep.json").write_text(json.dumps({"format": 1, "name": SWEEP}))
     rows = [
@@ -106,7 +111,7 @@ def make_run(
                     "budget": {"architectures": None, "trials": trial_budget},
                     "seed": seed,
                     "models": {"small": {"kind": "embedded"}},
-                    "labels": {"sweep": SWEEP, "strategy": strategy, "benchmark": BENCHMARK},
+                    "labels": {"sweep": SWEEP, "strategy": label, "benchmark": BENCHMARK},
                 },
                 "space": "toy",
                 "metric": {"name": "accuracy", "unit": metric_unit, "higher_is_better": True},
@@ -416,6 +421,70 @@ def test_a_run_that_was_made_again_is_replaced(sweep: Path, uri: str) -> None:
     assert track(sweep, uri).counts.logged == 0
 
 
+def retry(sweep: Path, strategy: str, seed: int, **details: Any) -> None:
+    """What `harness run --retry-failed` leaves behind."""
+    make_run(sweep, strategy, seed, ended="2030-01-01T01:00:00+00:00", **details)
+    (sweep / BENCHMARK / strategy / f"seed-{seed}" / "error.txt").unlink()
+
+
+def test_aggregates_are_those_of_the_present_children(sweep: Path, uri: str) -> None:
+    name = f"regularized_evolution on {BENCHMARK}"
+    track(sweep, uri)
+    first = read(uri)[name]
+    assert (first["latest"]["runs_failed"], first["latest"]["runs_stalled"]) == (1, 0)
+    retry(sweep, "regularized_evolution", 2, recommendation="22")
+    track(sweep, uri)
+    second = read(uri)[name]
+    latest = second["latest"]
+    assert (latest["runs"], latest["runs_failed"], latest["runs_complete"]) == (3, 0, 3)
+    assert latest["mean_final_valid"] == statistics.fmean([10.0, 11.0, 22.0])
+    assert [step for step, _, _ in second["history"]["runs"]] == [1, 2]
+    assert second["info"]["end_time"] == first["info"]["end_time"] + 3_590_000
+
+    # Fewer runs, and one of them with a score: the number of children and the deviation have to go back.
+    client = connect(uri)
+    experiment = client.get_experiment_by_name(SWEEP)
+    for run in client.search_runs([experiment.experiment_id], "tags.strategy = 'regularized_evolution'"):
+        if run.info.run_name in (f"{name}, seed 0", f"{name}, seed 1"):
+            client.delete_run(run.info.run_id)
+    shutil.rmtree(sweep / BENCHMARK / "regularized_evolution" / "seed-0")
+    shutil.rmtree(sweep / BENCHMARK / "regularized_evolution" / "seed-1")
+    track(sweep, uri)
+    latest = read(uri)[name]["latest"]
+    assert (latest["runs"], latest["runs_complete"], latest["total_trials"]) == (1, 1, 4)
+    assert latest["mean_final_valid"] == 22.0
+    assert str(latest["std_final_valid"]) == "nan"
+    before = read(uri)
+    track(sweep, uri)
+    assert repr(read(uri)) == repr(before)
+
+
+def test_aggregates_come_right_after_a_kill_before_they_were_written(sweep: Path, uri: str) -> None:
+    track(sweep, uri)
+    make_run(sweep, "random_search", 3, recommendation="22")
+    tracker = Tracker(uri, SWEEP)
+    tracker.log([sweep / BENCHMARK / "random_search" / "seed-3"])
+    assert tracker.counts.logged == 1  # And the process is gone without a word.
+    assert track(sweep, uri).counts.logged == 0
+    assert read(uri)[f"random_search on {BENCHMARK}"]["latest"]["runs"] == 4
+
+
+def test_runs_under_another_label_are_other_children(tmp_path: Path, uri: str) -> None:
+    folder = tmp_path / SWEEP
+    for seed in range(3):
+        make_run(folder, seed=seed, label="old")
+    track(folder, uri)
+    before = read(uri)
+    make_run(folder, seed=0, label="new")
+    assert track(folder, uri).counts.logged == 1
+    after = read(uri)
+    assert {name: after[name] for name in before} == before
+    assert after[f"old on {BENCHMARK}"]["latest"]["runs"] == 3
+    assert after[f"new on {BENCHMARK}"]["latest"]["runs"] == 1
+    assert after[f"new on {BENCHMARK}, seed 0"]["parent"] == f"new on {BENCHMARK}"
+    assert track(folder, uri).counts.logged == 0
+
+
 def test_runs_of_another_budget_have_a_parent_of_their_own(tmp_path: Path, uri: str) -> None:
     folder = tmp_path / SWEEP
     make_run(folder)
@@ -435,7 +504,138 @@ def test_unfinished_and_broken_folders_are_passed_over(sweep: Path, uri: str) ->
     (sweep / BENCHMARK / "random_search" / "seed-2" / "trajectory.jsonl").write_text("no JSON\n")
     counts = track(sweep, uri).counts
     assert (counts.logged, counts.unfinished, len(counts.unreadable)) == (3, 1, 2)
-    assert "seed-1" in counts.unreadable[0]
+    folder = sweep / BENCHMARK / "random_search"
+    again = "delete the folder, and `harness run` makes this run anew"
+    assert counts.unreadable == {
+        folder / "seed-1": f"run.json: this is no JSON; {again}",
+        folder / "seed-2": f"trajectory.jsonl:1: this is no JSON; {again}",
+    }
+
+
+def change(folder: Path, **keys: Any) -> None:
+    """Change keys of a ``run.json``, or take away those that are to be ``"removed"``."""
+    path = folder / "run.json"
+    run = json.loads(path.read_text()) | keys
+    path.write_text(json.dumps({key: value for key, value in run.items() if value != "removed"}))
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason"),
+    [
+        ({"ended": None}, "run.json: `ended` is null, `status` complete"),
+        ({"ended": "removed"}, "run.json: `ended` is missing"),
+        ({"ended": "soon"}, "run.json: `ended`: this is no time in ISO 8601"),
+        ({"totals": None}, "run.json: `totals` is no JSON object"),
+        ({"status": "lost"}, "run.json: `status` is \"lost\", not 'running', 'complete'"),
+        ({"format": 2}, "made by another version of the harness (layout 2; this one reads 1)"),
+        ({"format": "removed"}, "run.json: `format` is missing"),
+        ({"format": None}, "run.json: `format` is null, not 1"),
+        ({"spec": {}}, "run.json: `spec.strategy` is missing"),
+        ({"spec": []}, "run.json: `spec` is no JSON object"),
+        ({"seconds": "10"}, "run.json: `seconds`: Input should be a valid number"),
+    ],
+)
+def test_what_is_wrong_with_a_run_is_said_in_plain_words(
+    tmp_path: Path, uri: str, keys: dict[str, Any], reason: str
+) -> None:
+    sweep = tmp_path / SWEEP
+    make_run(sweep, seed=0)
+    make_run(sweep, seed=1)
+    # Also of a run that is there already.
+    track(sweep, uri)
+    broken = make_run(sweep, seed=0)
+    change(broken, **keys)
+    tracker = track(sweep, uri)
+    assert list(tracker.unreadable) == [broken]
+    assert reason in tracker.unreadable[broken]
+    assert "Error" not in tracker.unreadable[broken]
+    assert tracker.counts.known == 1
+    assert str(broken) in str(tracker.counts)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "reason"),
+    [
+        ("run.json", b"\xff\xfe{}", "run.json: this is no UTF-8 text"),
+        ("run.json", b"[1]", "run.json: this is no JSON object"),
+        ("run.json", b"7", "run.json: this is no JSON object"),
+        ("run.json", b"[" * 100_000, "run.json: this is no JSON"),
+        ("trajectory.jsonl", b"\xff\n", "trajectory.jsonl: this is no UTF-8 text"),
+        ("trajectory.jsonl", b"[1]\n", "trajectory.jsonl:1: this is no JSON object"),
+        ("trajectory.jsonl", b'{"trial": 0}\n', "trajectory.jsonl:1: `state` is missing"),
+        (
+            "trajectory.jsonl",
+            b'{"trial": 0, "state": "complete", "valid": 1, "gpu_seconds": 1}\n' * 2,
+            "trajectory.jsonl:2: trial 0 stands where trial 1 belongs",
+        ),
+        ("timings.jsonl", b'{"search_seconds": 1e300}\n', "timings.jsonl:1: `search_seconds`: "),
+    ],
+)
+def test_a_damaged_file_costs_one_run(
+    tmp_path: Path, uri: str, file: str, content: bytes, reason: str
+) -> None:
+    sweep = tmp_path / SWEEP
+    broken = make_run(sweep, seed=0)
+    make_run(sweep, seed=1)
+    (broken / file).write_bytes(content)
+    tracker = track(sweep, uri)
+    assert tracker.counts.logged == 1
+    assert tracker.unreadable[broken].startswith(reason)
+    # Once it is mended, nothing is wrong with it any more.
+    make_run(sweep, seed=0)
+    tracker.log([broken])
+    tracker.close()
+    assert tracker.unreadable == {}
+    assert tracker.counts.logged == 2
+
+
+def test_folders_in_the_place_of_files_hold_up_nothing(sweep: Path, uri: str) -> None:
+    failed = sweep / BENCHMARK / "regularized_evolution" / "seed-2"
+    (failed / "error.txt").unlink()
+    (failed / "error.txt").mkdir()
+    broken = sweep / BENCHMARK / "random_search" / "seed-0"
+    (broken / "run.json").unlink()
+    (broken / "run.json").mkdir()
+    tracker = track(sweep, uri)
+    assert tracker.counts.logged == 5
+    assert tracker.unreadable == {broken: "run.json: Is a directory"}
+    runs = read(uri)
+    assert set(runs[f"regularized_evolution on {BENCHMARK}, seed 2"]["artifacts"]) == {
+        "run.json",
+        "trajectory.jsonl",
+    }
+
+
+def test_a_run_whose_worker_died_is_a_failed_run(tmp_path: Path, uri: str) -> None:
+    sweep = tmp_path / SWEEP
+    folder = make_run(sweep, status="running", recommendation=None)
+    change(folder, ended=None, seconds=0.0, sessions=[{}])
+    assert track(sweep, uri).counts.unfinished == 1
+    (folder / "trajectory.jsonl").open("a").write('{"trial": 4, "nco')
+    record_death(folder, "the worker process died")
+    assert track(sweep, uri).counts.logged == 1
+    run = read(uri)[f"random_search on {BENCHMARK}, seed 0"]
+    assert (run["info"]["status"], run["tags"]["status"]) == ("FAILED", "failed")
+    assert run["artifacts"]["error.txt"] == b"the worker process died\n"
+    assert len(run["history"]["valid"]) == run["latest"]["trials"] == 4
+
+
+def test_a_benchmark_that_fails_costs_the_final_scores_alone(
+    sweep: Path, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> Score:
+        raise KeyError("boom")
+
+    monkeypatch.setattr(record, "final_score", fail)
+    assert track(sweep, uri).counts.logged == 6
+    tags = read(uri)[f"random_search on {BENCHMARK}, seed 0"]["tags"]
+    assert tags["missing.final"] == "KeyError: 'boom'"
+
+
+def test_half_a_character_is_no_obstacle(tmp_path: Path, uri: str) -> None:
+    folder = make_run(tmp_path / SWEEP)
+    change(folder, space="\ud800")
+    assert track(tmp_path / SWEEP, uri).counts.logged == 1
 
 
 def test_a_half_written_last_line_is_no_trial(sweep: Path) -> None:
@@ -687,6 +887,89 @@ def test_results_are_tracked_later(sweep: Path, uri: str) -> None:
     assert track_results(sweep.parent, uri).logged == 0
     assert len(read(uri)) == 8
     assert str(summary) == f"{SWEEP}: 6 logged, 0 logged before"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"format": 1, "name": "../../outside"}',
+        b'{"format": 1, "name": "a/b"}',
+        b'{"format": 1, "name": ".."}',
+        b'{"format": 1, "name": ""}',
+        b'{"format": 1, "name": "x\\n"}',
+        b'{"format": 1, "name": 7}',
+        b'{"format": 1}',
+        b'{"format": 2, "name": "pilot"}',
+        b'{"name": "pilot"}',
+        b"[]",
+        b"{",
+        b"\xff",
+    ],
+)
+def test_a_sweep_that_is_none_is_refused_by_name_and_holds_up_no_other(
+    tmp_path: Path, uri: str, content: bytes
+) -> None:
+    results = tmp_path / "results"
+    bad, good = results / "a", results / "b"
+    make_run(bad)
+    make_run(good)
+    (bad / "sweep.json").write_bytes(content)
+    with pytest.raises(StoreError, match=r"a/sweep\.json"):
+        track_results(bad, uri)
+    assert not (tmp_path / "tracking" / "mlartifacts").exists()
+    summary = track_results(results, uri)
+    assert summary.logged == 1
+    assert list(summary.unreadable) == [bad]
+    assert "a/sweep.json" in str(summary)
+
+
+def test_a_summary_names_all_that_was_unreadable(tmp_path: Path, uri: str) -> None:
+    # Two copies of one sweep, one of them damaged.
+    for copy in ("a", "b"):
+        make_run(tmp_path / "results" / copy)
+    broken = tmp_path / "results" / "a" / BENCHMARK / "random_search" / "seed-0"
+    (broken / "run.json").write_text("{")
+    summary = track_results(tmp_path / "results", uri)
+    assert (summary.logged, list(summary.unreadable)) == (1, [broken])
+
+
+def test_a_sweep_that_is_being_run_is_not_tracked(sweep: Path, uri: str) -> None:
+    with locked(sweep), pytest.raises(StoreError, match=f"{SWEEP}: another process is working on this"):
+        track_results(sweep, uri)
+    assert track_results(sweep, uri).logged == 6
+
+
+def test_no_other_process_runs_a_sweep_while_it_is_tracked(
+    sweep: Path, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def close(_: Tracker) -> None:
+        with pytest.raises(StoreError), locked(sweep):
+            pass
+        raise TrackingError("seen")
+
+    monkeypatch.setattr(Tracker, "close", close)
+    with pytest.raises(TrackingError, match="seen"):
+        track_results(sweep, uri)
+
+
+def test_results_that_cannot_be_written_are_tracked_without_a_lock(
+    sweep: Path, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: path != sweep and access(path, mode))
+    assert track_results(sweep, uri).logged == 6
+    assert not (sweep / ".lock").exists()
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["", " ", "sqlite:", "sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///file::memory:?uri=true"],
+)
+def test_a_place_that_keeps_nothing_is_refused(sweep: Path, uri: str, tmp_path: Path) -> None:
+    with pytest.raises(TrackingError, match="MLflow at|keep|kept"):
+        track_results(sweep, uri)
+    said = refused("track", sweep, "--uri", uri, cwd=tmp_path)
+    assert "URI" in said or "MLflow at" in said
 
 
 def test_a_folder_without_sweeps_is_a_store_error(tmp_path: Path, uri: str) -> None:
