@@ -171,7 +171,9 @@ def track(
     if uri is None:
         raise SpecError(f"{file}: `tracking.uri` is null; give --uri.")
     summary = track_results(folder, uri)
-    _console().print(str(summary))
+    _console().print(str(summary), highlight=False, markup=False, soft_wrap=True)
+    if summary.unreadable:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -214,6 +214,8 @@ class _Tracking(contextlib.AbstractContextManager["_Tracking"]):
         if self._tracker is not None and not self.broken:
             with self._guard():
                 self._tracker.close()
+                for path, why in self._tracker.unreadable.items():
+                    self._progress.message(f"Not tracked: {path}: {why}")
 
     @contextlib.contextmanager
     def _guard(self) -> Iterator[None]:
