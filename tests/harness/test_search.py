@@ -208,6 +208,30 @@ def test_the_recommendation_is_the_best_by_validation(make_spec: MakeSpec, tmp_p
     assert record(tmp_path)["recommendation"]["trial"] == best["trial"]
 
 
+def test_measured_seconds_end_with_the_trial_that_spends_the_last(
+    make_spec: MakeSpec, tmp_path: Path, plugin: Callable[..., None]
+) -> None:
+    plugin(
+        "import dataclasses\n"
+        "from harness.benchmarks.nasbench201 import NASBench201\n"
+        "class Timed(NASBench201):\n"
+        "    cost_kind = 'measured'\n"
+        "    def evaluate(self, arch, *, fidelity, seed):\n"
+        "        score = super().evaluate(arch, fidelity=fidelity, seed=seed)\n"
+        "        return dataclasses.replace(score, cost_seconds=30.0, cost_kind='measured')\n",
+        {"timed": "Timed"},
+        group="harness.benchmarks",
+    )
+    spec = make_spec(benchmark="timed", gpu_seconds=100.0)
+    assert search.run(spec, tmp_path / "run").status == "complete"
+    assert [t["gpu_seconds"] for t in rows(tmp_path / "run")] == [30.0] * 4
+    assert record(tmp_path / "run")["cost_kind"] == "measured"
+    # What was measured is not measured again.
+    folder = cut_run(tmp_path / "run", tmp_path / "cut", len(trajectory(tmp_path / "run")) // 2)
+    search.run(spec, folder)
+    assert trajectory(folder) == trajectory(tmp_path / "run")
+
+
 def test_drawn_noise_is_one_training_seed_per_architecture(make_spec: MakeSpec, tmp_path: Path) -> None:
     search.run(make_spec("regularized_evolution", noise="drawn", trials=60), tmp_path)
     benchmark = NASBench201(dataset="cifar10")
