@@ -9,7 +9,6 @@ from optuna.samplers import TPESampler
 
 from harness import seeding
 from harness.errors import SpecError
-from harness.history import Proposal
 from harness.strategy import Strategy
 
 if TYPE_CHECKING:
@@ -61,17 +60,17 @@ class TPE(Strategy):
         self.n_ei_candidates = n_ei_candidates
         self.multivariate = multivariate
 
-    def ask(self, study: Study, trial: FrozenTrial, space: SearchSpace) -> Proposal:
-        # TPESampler reads Optuna's cached trials, which only Study.ask renews; the engine does without it.
-        study._thread_local.cached_all_trials = None
+    def propose(self, history: History) -> Architecture:
+        assert history.asked is not None
+        study, trial = history.asked
         sampler = self._sampler(trial)
-        distributions: dict[str, BaseDistribution] = dict(space.distributions)
+        distributions: dict[str, BaseDistribution] = dict(history.space.distributions)
         # Empty during start-up, and of all decisions but those with a single choice after it.
         params = sampler.sample_relative(study, trial, distributions) if self.multivariate else {}
         for name, distribution in distributions.items():
             if name not in params:
                 params[name] = sampler.sample_independent(study, trial, name, distribution)
-        return Proposal(space.architecture(params))
+        return history.space.architecture(params)
 
     def sample_independent(
         self, study: Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -80,9 +79,6 @@ class TPE(Strategy):
         return self._sampler(trial, param_name).sample_independent(
             study, trial, param_name, param_distribution
         )
-
-    def propose(self, history: History) -> Architecture:
-        raise NotImplementedError("TPE proposes from the study itself; call ask.")
 
     def _sampler(self, trial: FrozenTrial, *path: str) -> TPESampler:
         return TPESampler(

@@ -15,6 +15,8 @@ from typing import TypeVar
 
 if TYPE_CHECKING:
     import numpy as np
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
 
     from harness.spaces import Architecture
     from harness.spaces import SearchSpace
@@ -103,6 +105,8 @@ class History:
         number: Number of the trial that is proposed now.
         rng: Generator of this proposal alone. It depends on the run's seed and on :attr:`number`, so a
             strategy needs no generator of its own and a resumed run draws what an uninterrupted one draws.
+        asked: The Optuna study and the trial that is proposed now, for strategies made of Optuna's own samplers;
+            ``None`` where nothing is proposed.
     """
 
     def __init__(
@@ -114,11 +118,13 @@ class History:
         seen: set[Architecture],
         make_rng: Callable[[], np.random.Generator],
         folds: dict[object, Any],
+        asked: tuple[Study, FrozenTrial] | None = None,
     ) -> None:
         self.space = space
         self.trials = trials
         self.number = number
         self.seen = seen
+        self.asked = asked
         self._make_rng = make_rng
         self._folds = folds
 

@@ -315,8 +315,6 @@ class Search:
         }
 
     def _asked(self) -> FrozenTrial:
-        # As Study.ask does: samplers read the trials through a cache that is renewed once per trial.
-        self.study._thread_local.cached_all_trials = None
         return self._trial(self.totals.spent.trials, {}, {})
 
     def _tell(self, proposal: Proposal, recorded: Mapping[int, Evaluation]) -> Row | None:

@@ -94,9 +94,13 @@ class Strategy(BaseSampler):
         Raises:
             Exhausted: There is nothing more to propose.
         """
+        # Optuna's own samplers read the trials through a cache that only Study.ask renews; the engine does without.
+        study._thread_local.cached_all_trials = None
         # One proposal at a time: the states of History.fold are changed in place.
         with self._lock:
-            history = self._view(study, space).history(self._entropy, "proposal", trial.number)
+            history = self._view(study, space).history(
+                self._entropy, "proposal", trial.number, asked=(study, trial)
+            )
             proposal = self.propose(history)
         return proposal if isinstance(proposal, Proposal) else Proposal(proposal)
 
@@ -210,7 +214,13 @@ class _StudyView:
             self._taken.remove(self._all_taken_below)
             self._all_taken_below += 1
 
-    def history(self, entropy: int, purpose: str, number: int) -> History:
+    def history(
+        self,
+        entropy: int,
+        purpose: str,
+        number: int,
+        asked: tuple[Study, FrozenTrial] | None = None,
+    ) -> History:
         return History(
             self.space,
             # A copy, for other threads of the study may append while this proposal is made.
@@ -219,4 +229,5 @@ class _StudyView:
             seen=self._seen,
             make_rng=lambda: seeding.generator(entropy, purpose, number),
             folds=self._folds,
+            asked=asked,
         )
