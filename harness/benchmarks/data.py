@@ -113,12 +113,16 @@ def load_table(benchmark: str, name: str) -> Table:
     path = table_path(benchmark, name)
     if name == DEFAULT_SOURCE:
         return _default_table(path)
-    if not _NAME.fullmatch(name) or len(name) > _MOST_LETTERS or not path.is_file():
+    if not _is_name(name) or not path.is_file():
         raise SpecError(
             f"{unknown_name('source', str(name), source_names(benchmark))} "
             f"Make it with `harness data import {benchmark} PATH --name {name}`."
         )
     return open_table(path)
+
+
+def _is_name(name: object) -> bool:
+    return isinstance(name, str) and len(name) <= _MOST_LETTERS and _NAME.fullmatch(name) is not None
 
 
 def sources_with(benchmark: str, column: str) -> list[str]:
@@ -188,7 +192,7 @@ def import_table(
     """
     if benchmark not in _BENCHMARKS:
         raise SpecError(unknown_name("benchmark with tables", benchmark, _BENCHMARKS))
-    if not _NAME.fullmatch(name) or len(name) > _MOST_LETTERS or name == DEFAULT_SOURCE:
+    if not _is_name(name) or name == DEFAULT_SOURCE:
         raise SpecError(
             f"a table cannot be called {name!r}; legal are letters, digits, '.', '_' and '-', "
             f"and not {DEFAULT_SOURCE!r}."
