@@ -36,6 +36,7 @@ from harness.store import RunFolder
 from harness.store import StorageError
 from harness.store import Timing
 from harness.store import locked
+from harness.store import storage_errors
 from harness.strategy import ATTRIBUTES
 from harness.totals import TOKENS
 from harness.totals import Totals
@@ -109,6 +110,9 @@ def record_death(folder: Path, reason: str) -> Outcome:
         folder: The run's folder.
         reason: What is known of it.
     """
+    with storage_errors(folder):
+        # The process may have died before it came to make it.
+        folder.mkdir(parents=True, exist_ok=True)
     store = RunFolder(folder)
     store.write_error(f"{reason}\n")
     totals = Totals()
