@@ -41,6 +41,10 @@ class ModelError(HarnessError):
     """A language model or its server cannot be used."""
 
 
+class ModelUnavailable(ModelError):
+    """A language model does not answer now, and may later: the run is parked and can go on."""
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     """Say that ``name`` is no known ``kind``, with near misses first and the legal names after.
 

@@ -396,8 +396,11 @@ class ExperimentsFile:
                 cls = registry.load("strategy", entry.name)
                 if not (isinstance(cls, type) and issubclass(cls, Strategy)):
                     raise SpecError(f"strategy {entry.name!r} is no subclass of harness.strategy.Strategy.")
+            arguments = arguments_model(cls).model_fields
             for parameter in cls.model_parameters:
                 model = entry.params.get(parameter)
+                if model is None and not arguments[parameter].is_required():
+                    continue
                 with self._locate((*here, parameter)):
                     if model is None:
                         raise SpecError(
@@ -517,23 +520,30 @@ def _checked_objective(sweep: Sweep, benchmark: Benchmark, strategies: Mapping[s
 
 def _models_of(strategy: Named) -> list[str]:
     cls = registry.load("strategy", strategy.name)
-    return [strategy.params[parameter] for parameter in cls.model_parameters]
+    named = [strategy.params[parameter] for parameter in cls.model_parameters]
+    return [model for model in named if model is not None]
 
 
 @cache
 def arguments_model(cls: type) -> type[BaseModel]:
     """A pydantic model of a registered class's keyword arguments, made from its signature.
 
-    The names that the engine fills in (``space``, ``seed``) are left out; arguments that name a language
+    Where ``__init__`` takes ``**options`` for its base class, the keyword arguments of the base class are among
+    them. The names that the engine fills in (``space``, ``seed``) are left out; arguments that name a language
     model are names here.
     """
     by_name = set(getattr(cls, "model_parameters", ()))
     fields: dict[str, Any] = {}
-    for parameter in inspect.signature(cls).parameters.values():
-        if parameter.name in _ENGINE_PARAMETERS or parameter.kind is parameter.VAR_KEYWORD:
+    names = vars(typing) | vars(collections.abc)
+    for parameter, owner in _parameters(cls):
+        if parameter.name in _ENGINE_PARAMETERS or parameter.name in fields:
             continue
+        # Annotations may be text, with names that their module imports for type checkers only.
+        names |= vars(sys.modules[owner.__module__])
         default = ... if parameter.default is parameter.empty else parameter.default
-        annotation = str if parameter.name in by_name else parameter.annotation
+        annotation = parameter.annotation
+        if parameter.name in by_name:
+            annotation = str if default is ... else str | None
         fields[parameter.name] = (annotation, default)
     model = create_model(
         cls.__name__,
@@ -543,10 +553,23 @@ def arguments_model(cls: type) -> type[BaseModel]:
         __module__=cls.__module__,
         **fields,
     )
-    # Annotations may be text, with names that their module imports for type checkers only.
-    names = vars(typing) | vars(collections.abc) | vars(sys.modules[cls.__module__])
     model.model_rebuild(_types_namespace=names)
     return model
+
+
+def _parameters(cls: type) -> Iterator[tuple[inspect.Parameter, type]]:
+    """Keyword arguments of a class, and the class in whose ``__init__`` each is written."""
+    for owner in cls.__mro__:
+        if "__init__" not in vars(owner):
+            continue
+        passes_on = False
+        for parameter in inspect.signature(vars(owner)["__init__"]).parameters.values():
+            if parameter.kind is parameter.VAR_KEYWORD:
+                passes_on = True
+            elif parameter.kind is not parameter.VAR_POSITIONAL:
+                yield parameter, owner
+        if not passes_on:
+            return
 
 
 __all__ = [

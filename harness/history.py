@@ -43,20 +43,52 @@ class Trial(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Call:
+    """One call of a language model; its prompt and reply are in the transcript store.
+
+    Attributes:
+        key: Key of the transcript.
+        model: Name of the model in ``experiments.yaml``.
+        verdict: ``"used"``, or why the reply was thrown away (``"not JSON"``).
+        prompt_tokens: Tokens read.
+        completion_tokens: Tokens written.
+        started: When the request was sent, in seconds since the epoch; when the first one was, if the reply comes
+            from a transcript.
+        seconds: Wall-clock seconds waited.
+        gpu_seconds: Share of the time of the server's GPUs.
+    """
+
+    key: str
+    model: str
+    verdict: str
+    prompt_tokens: int
+    completion_tokens: int
+    started: float
+    seconds: float
+    gpu_seconds: float
+
+
+@dataclass(frozen=True)
 class Usage:
-    """What a language model spent on one proposal.
+    """What language models spent on one proposal.
+
+    What was measured is no part of a trajectory, and two usages that differ only in it are equal.
 
     Attributes:
         calls: Number of model calls.
         prompt_tokens: Tokens read.
         completion_tokens: Tokens written.
-        seconds: Wall-clock seconds waited for the model. Measured, so no part of a trajectory.
+        seconds: Wall-clock seconds waited for models; calls made side by side count once.
+        gpu_seconds: Share of the time of the servers' GPUs.
+        log: The calls one by one.
     """
 
     calls: int = 0
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    seconds: float = 0.0
+    seconds: float = field(default=0.0, compare=False)
+    gpu_seconds: float = field(default=0.0, compare=False)
+    log: tuple[Call, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)

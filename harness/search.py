@@ -28,7 +28,7 @@ from harness.errors import StoreError
 from harness.history import Exhausted
 from harness.history import Proposal
 from harness.history import Usage
-from harness.models import Endpoint
+from harness.models import Models
 from harness.store import FORMAT
 from harness.store import JsonLines
 from harness.store import Row
@@ -38,6 +38,7 @@ from harness.store import Timing
 from harness.store import locked
 from harness.store import storage_errors
 from harness.strategy import ATTRIBUTES
+from harness.task import Task
 from harness.totals import TOKENS
 from harness.totals import Totals
 
@@ -76,7 +77,7 @@ def run(
     spec: RunSpec,
     folder: Path,
     *,
-    endpoints: Mapping[str, Endpoint] | None = None,
+    models: Models | None = None,
     environment: Mapping[str, Any] | None = None,
     facts: Mapping[str, Any] | None = None,
 ) -> Outcome:
@@ -87,7 +88,7 @@ def run(
     Args:
         spec: What to run.
         folder: The run's folder; made where it is missing.
-        endpoints: Where the models that the spec names answer.
+        models: The language models that the spec names.
         environment: What to record of versions and machine.
         facts: :func:`harness.scoring.facts` of the benchmark, where they are known already.
 
@@ -100,7 +101,7 @@ def run(
         store.check(spec, facts["data"]["digest"])
         if store.record is not None and store.is_finished:
             return Outcome(folder, store.record["status"], store.record["totals"]["trials"])
-        return _go_on(spec, store, endpoints or {}, environment or {}, facts)
+        return _go_on(spec, store, models or Models(), environment or {}, facts)
 
 
 def record_death(folder: Path, reason: str) -> Outcome:
@@ -140,7 +141,7 @@ def strategy_seed(spec: RunSpec) -> int:
 def _go_on(
     spec: RunSpec,
     store: RunFolder,
-    endpoints: Mapping[str, Endpoint],
+    models: Models,
     environment: Mapping[str, Any],
     facts: Mapping[str, Any],
 ) -> Outcome:
@@ -168,7 +169,7 @@ def _go_on(
     try:
         benchmark = scoring.make_benchmark(spec.benchmark.name, spec.benchmark.params)
         store.check(spec, benchmark.digest)
-        search = Search(spec, benchmark, store.path, endpoints)
+        search = Search(spec, benchmark, models)
         totals = search.totals
         with (
             closing(JsonLines(store.path / "trajectory.jsonl")) as trajectory,
@@ -197,13 +198,10 @@ class Search:
     Args:
         spec: What to run.
         benchmark: What scores.
-        folder: Handed to the strategy, for what it keeps beside the trajectory.
-        endpoints: Where the models that the spec names answer.
+        models: The language models that the spec names.
     """
 
-    def __init__(
-        self, spec: RunSpec, benchmark: Benchmark, folder: Path, endpoints: Mapping[str, Endpoint]
-    ) -> None:
+    def __init__(self, spec: RunSpec, benchmark: Benchmark, models: Models) -> None:
         self.spec = spec
         self.benchmark = benchmark
         self.space = benchmark.space
@@ -215,9 +213,9 @@ class Search:
 
         strategy_class = registry.load("strategy", spec.strategy.name)
         self.strategy: Strategy = strategy_class(**spec.strategy.params, space=self.space, seed=self._seed)
-        self.strategy.connect({name: endpoints[name] for name in spec.models}, folder)
-
         assert spec.objective.fidelity is not None
+        self.strategy.connect(Task.of(benchmark, spec.objective.fidelity), models)
+
         self.fidelities: tuple[int, ...] = (spec.objective.fidelity,)
         self.pruner = None
         if self.strategy.multi_fidelity:

@@ -7,7 +7,6 @@ import warnings
 import weakref
 from abc import abstractmethod
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 from typing import ClassVar
@@ -24,8 +23,10 @@ from harness.history import Exhausted
 from harness.history import History
 from harness.history import Proposal
 from harness.history import Trial
+from harness.models import Models
 from harness.spaces import Architecture
 from harness.spaces import SearchSpace
+from harness.task import Task
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -55,11 +56,14 @@ class Strategy(BaseSampler):
 
     #: Whether :meth:`pruner` stops trials at low fidelities, so that the benchmark must offer several.
     multi_fidelity: ClassVar[bool] = False
-    #: Keyword arguments that name an entry of ``models`` in ``experiments.yaml``.
+    #: Keyword arguments that name an entry of ``models`` in ``experiments.yaml``. One whose default is ``None``
+    #: may be left out.
     model_parameters: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, *, space: SearchSpace | None = None, seed: int | None = None) -> None:
         self.space = space
+        #: What the search is about; nothing of it is known in a bare Optuna study.
+        self.task = Task()
         self._entropy = seeding.fresh_entropy() if seed is None else seed
         self._intersection = IntersectionSearchSpace()
         self._views: weakref.WeakKeyDictionary[Study, _StudyView] = weakref.WeakKeyDictionary()
@@ -83,8 +87,9 @@ class Strategy(BaseSampler):
         """What stops trials at low fidelities; ``None`` evaluates every trial at the highest alone."""
         return None
 
-    def connect(self, endpoints: Mapping[str, Any], folder: Path) -> None:
-        """Take what is known only when the run starts: model endpoints by name, and the run's folder."""
+    def connect(self, task: Task, models: Models) -> None:
+        """Take what is known only when the run starts: what the search is about, and where models answer."""
+        self.task = task
 
     # Optuna's side.
 

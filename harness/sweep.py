@@ -21,6 +21,7 @@ from harness.errors import StoreError
 from harness.errors import TrackingError
 from harness.executors.local import LocalExecutor
 from harness.executors.local import Task
+from harness.models import Models
 from harness.store import RunFolder
 from harness.store import StorageError
 from harness.tracking import Tracker
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
     from harness.models import Endpoint
     from harness.models import ModelServer
     from harness.search import Outcome
+
+
+#: Below the folder of all results: what was asked of models and what they replied.
+TRANSCRIPTS = "transcripts"
 
 
 class Progress(Protocol):
@@ -172,12 +177,13 @@ def run_sweep(
             if todo:
                 with _servers(file, todo, progress) as endpoints:
                     described = environment.describe()
+                    transcripts = results / TRANSCRIPTS
                     LocalExecutor(workers).run(
                         [
                             Task(
                                 spec,
                                 folder / spec.path,
-                                {model: endpoints[model] for model in spec.models},
+                                Models({model: endpoints[model] for model in spec.models}, transcripts),
                                 described,
                                 facts[spec],
                             )

@@ -5,24 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import partial
-from itertools import product
 from typing import TYPE_CHECKING
 from typing import Any
 
-from harness.errors import SpecError
 from harness.history import Proposal
-from harness.spaces import Architecture
 from llm_strategies.base import LLMStrategy
-from llm_strategies.models.client import Rejected
-from llm_strategies.models.client import Reply
+from llm_strategies.candidates import draw_new
+from llm_strategies.models.reply import Rejected
 from llm_strategies.prompts import render
 
 if TYPE_CHECKING:
     from harness.history import History
     from harness.history import Trial
-    from harness.spaces import SearchSpace
-    from llm_strategies.models.client import ChatModel
     from llm_strategies.models.client import Message
+    from llm_strategies.views import Names
+    from llm_strategies.views import View
 
 
 class LMSearcher(LLMStrategy):
@@ -49,16 +46,12 @@ class LMSearcher(LLMStrategy):
     - It shows at most the best 200 trials; see ``history_limit``.
 
     Args:
-        model: See :class:`~llm_strategies.base.LLMStrategy`.
         random_starts: Random architectures before the model is asked.
         candidates: Random architectures that the model chooses from.
         history_limit: Number of trials to show, the best by reward; ``None`` shows all. It bounds the length
             of the prompt.
-        attempts: How often to ask for one proposal before the run ends.
-        temperature: Sampling temperature.
-        max_tokens: Longest reply in tokens.
-        space: See :class:`~harness.strategy.Strategy`.
-        seed: See :class:`~harness.strategy.Strategy`.
+        names: See :class:`~llm_strategies.base.LLMStrategy`; the paper's is ``ncode``.
+        options: See :class:`~llm_strategies.base.LLMStrategy`.
 
     Raises:
         SpecError: A number is out of range.
@@ -67,48 +60,32 @@ class LMSearcher(LLMStrategy):
     def __init__(
         self,
         *,
-        model: str | ChatModel,
         random_starts: int = 5,
         candidates: int = 10,
         history_limit: int | None = None,
-        attempts: int = 5,
-        temperature: float = 0.0,
-        max_tokens: int = 100,
-        space: SearchSpace | None = None,
-        seed: int | None = None,
+        names: Names = "ncode",
+        **options: Any,
     ) -> None:
-        super().__init__(model=model, space=space, seed=seed)
-        for name, value, low in (
-            ("random_starts", random_starts, 0),
-            ("candidates", candidates, 1),
-            ("history_limit", history_limit, 1),
-            ("attempts", attempts, 1),
-            ("temperature", temperature, 0),
-            ("max_tokens", max_tokens, 1),
-        ):
-            if value is not None and value < low:
-                raise SpecError(f"lm_searcher: {name} is {value}; it must be at least {low}.")
+        super().__init__(names=names, **options)
+        self._require("random_starts", random_starts, low=0)
+        self._require("candidates", candidates, low=1)
+        self._require("history_limit", history_limit, low=1)
         self.random_starts = random_starts
         self.candidates = candidates
         self.history_limit = history_limit
-        self.attempts = attempts
-        self.temperature = temperature
-        self.max_tokens = max_tokens
 
-    def propose(self, history: History) -> Proposal:
+    def suggest(self, history: History, view: View) -> Proposal:
         if len(history) < self.random_starts:
-            return Proposal(_draw(history, 1)[0], {"source": "random"})
-        conversation = self.conversation()
+            return Proposal(draw_new(history, 1)[0], {"source": "random"})
+        conversation = self.conversation(history)
         for _ in range(self.attempts):
-            candidates = {history.space.ncode(arch): arch for arch in _draw(history, self.candidates)}
+            candidates = {view.write(arch): arch for arch in draw_new(history, self.candidates)}
             codes = list(candidates)
-            code = conversation.ask(
-                self.messages(history, codes),
+            code = conversation.ask_fitting(
+                partial(self.messages, history, view, codes),
+                min(len(history), self.history_limit or len(history)),
                 partial(_read, codes=codes),
                 schema=_schema(codes),
-                temperature=self.temperature,
-                seed=int(history.rng.integers(2**31)),
-                max_tokens=self.max_tokens,
             )
             if code is not None:
                 return conversation.proposal(
@@ -117,45 +94,27 @@ class LMSearcher(LLMStrategy):
                 )
         raise conversation.exhausted()
 
-    def messages(self, history: History, candidates: Sequence[str]) -> list[Message]:
+    def messages(self, history: History, view: View, candidates: Sequence[str], shown: int) -> list[Message]:
         """The question.
 
         Args:
             history: The trials so far.
-            candidates: NCodes to choose from.
+            view: How architectures are written.
+            candidates: Codes to choose from.
+            shown: Number of trials to show, the best by reward.
         """
         ranked = sorted(history.trials, key=lambda trial: -trial.score)
         rewards = _rewards(ranked)
         lines = [
-            (history.space.ncode(trial.architecture), reward)
-            for trial, reward in zip(ranked, rewards, strict=True)
+            (view.write(trial.architecture), reward) for trial, reward in zip(ranked, rewards, strict=True)
         ]
         return [
             {"role": "system", "content": render("lm_searcher/system.j2")},
             {
                 "role": "user",
-                "content": render(
-                    "lm_searcher/user.j2", history=lines[: self.history_limit], candidates=candidates
-                ),
+                "content": render("lm_searcher/user.j2", history=lines[:shown], candidates=candidates),
             },
         ]
-
-
-def _draw(history: History, n: int) -> list[Architecture]:
-    """Distinct random architectures, new to the run; fewer where fewer are left, any where none is."""
-    space, rng = history.space, history.rng
-    taboo = history.seen if len(history.seen) < space.size else set()
-    left = space.size - len(taboo)
-    if left <= max(n, space.size // 16):
-        # Drawing until one is new would take long; listing what is left costs no more than the run did.
-        rest = [indices for indices in product(*map(range, space.radices)) if indices not in taboo]
-        return [Architecture(rest[i]) for i in rng.permutation(left)[:n]]
-    drawn: dict[Architecture, None] = {}
-    while len(drawn) < n:
-        arch = space.random(rng)
-        if arch not in taboo:
-            drawn[arch] = None
-    return list(drawn)
 
 
 def _rewards(trials: Sequence[Trial]) -> list[float]:
@@ -177,8 +136,7 @@ def _schema(codes: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _read(reply: Reply, codes: Sequence[str]) -> str:
-    value = reply.json()
+def _read(value: Any, codes: Sequence[str]) -> str:
     if not isinstance(value, dict) or not isinstance(value.get("candidate"), str):
         raise Rejected("wrong shape")
     code: str = value["candidate"]

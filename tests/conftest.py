@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from llm_strategies.models.embedded import EmbeddedServer
+from tests.llm_strategies.scripted_server import ScriptedServer
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,6 +25,13 @@ def embedded_model() -> Iterator[Endpoint]:
         yield server.start()
     finally:
         server.stop()
+
+
+@pytest.fixture(scope="session")
+def scripted_model() -> Iterator[Endpoint]:
+    """A server that answers at once whatever fits the schema, for what no model is needed to see."""
+    with ScriptedServer() as endpoint:
+        yield endpoint
 
 
 @pytest.hookimpl(tryfirst=True)

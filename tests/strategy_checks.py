@@ -71,12 +71,21 @@ class Case:
 
 STRATEGIES = (
     Case("bohb", {"n_startup_trials": 6}),
+    Case("collm_nas", needs_model=True),
+    Case("evoprompting", needs_model=True),
+    Case("first_proposal", needs_model=True),
     Case("genetic_algorithm", {"population": 6}),
-    Case("lm_searcher", {"random_starts": 2, "candidates": 4}, needs_model=True, trials=5, cuts=(1, 3)),
+    Case("genius", needs_model=True),
+    Case("ists", needs_model=True),
+    Case("llm_ranking", needs_model=True),
+    Case("llmatic", needs_model=True),
+    Case("lm_searcher", {"random_starts": 2, "candidates": 4}, needs_model=True),
     Case("local_search"),
+    Case("opro", needs_model=True),
     Case("random_search"),
     Case("regularized_evolution"),
     Case("reinforce", {"learning_rate": 0.5}),
+    Case("rz_nas", needs_model=True),
     Case("tpe", {"n_startup_trials": 6}),
 )
 
@@ -112,7 +121,8 @@ class Subject:
 
     def make(self, seed: int | None = 0, **params: Any) -> Strategy:
         """A new instance; without ``space`` it takes that of the study."""
-        model = {} if self.endpoint is None else {"model": ChatModel(self.endpoint)}
+        models = self.cls.model_parameters if self.endpoint is not None else ()
+        model = {name: ChatModel(self.endpoint) for name in models}
         return self.cls(**{**self.case.params, **model, **params}, seed=seed)
 
     def study(self, seed: int = 0, direction: Direction = "maximize") -> Study:
@@ -175,13 +185,27 @@ def _asked(number: int) -> FrozenTrial:
 
 def check_arguments(subject: Subject) -> None:
     """Hyper-parameters are keywords with a default, and explained; ``experiments.yaml`` relies on it."""
-    signature = inspect.signature(subject.cls)
-    for name, parameter in signature.parameters.items():
-        assert parameter.kind is inspect.Parameter.KEYWORD_ONLY, name
-        assert parameter.default is not inspect.Parameter.empty or name in subject.cls.model_parameters, name
-        assert parameter.annotation is not inspect.Parameter.empty, name
-        assert f"        {name}: " in (subject.cls.__doc__ or ""), f"{name} is not documented"
-    assert {"space", "seed"} <= signature.parameters.keys()
+    found = set()
+    for owner in subject.cls.__mro__:
+        parameters = (
+            inspect.signature(vars(owner)["__init__"]).parameters.items() if "__init__" in vars(owner) else ()
+        )
+        for name, parameter in parameters:
+            if name == "self":
+                continue
+            assert f"        {name}: " in (owner.__doc__ or ""), f"{name} is not documented"
+            # The base class explains what is passed on to it.
+            if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+                continue
+            assert parameter.kind is inspect.Parameter.KEYWORD_ONLY, name
+            assert parameter.default is not inspect.Parameter.empty or name in subject.cls.model_parameters, (
+                name
+            )
+            assert parameter.annotation is not inspect.Parameter.empty, name
+            found.add(name)
+        if "seed" in found:
+            break
+    assert {"space", "seed"} <= found
 
 
 # Seeds.

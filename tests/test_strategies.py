@@ -24,14 +24,11 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*Drawing uniformly from here on
 
 @pytest.fixture(
     scope="module",
-    params=[
-        pytest.param(case, id=case.name, marks=[pytest.mark.llm] if case.needs_model else [])
-        for case in STRATEGIES
-    ],
+    params=[pytest.param(case, id=case.name) for case in STRATEGIES],
 )
 def subject(request: pytest.FixtureRequest) -> Subject:
     case = request.param
-    return Subject(case, request.getfixturevalue("embedded_model") if case.needs_model else None)
+    return Subject(case, request.getfixturevalue("scripted_model") if case.needs_model else None)
 
 
 def test_every_registered_strategy_is_checked() -> None:

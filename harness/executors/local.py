@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from harness.experiment import RunSpec
-    from harness.models import Endpoint
+    from harness.models import Models
 
 # Workers are processes already; libraries inside them must not start a thread per core as well.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
@@ -45,7 +45,7 @@ class Task:
 
     spec: RunSpec
     folder: Path
-    endpoints: Mapping[str, Endpoint]
+    models: Models
     environment: Mapping[str, Any]
     facts: Mapping[str, Any]
 
@@ -136,7 +136,7 @@ def _make(task: Task) -> Outcome:
         return search.run(
             task.spec,
             task.folder,
-            endpoints=task.endpoints,
+            models=task.models,
             environment=task.environment,
             facts=task.facts,
         )

@@ -2,75 +2,45 @@
 
 from __future__ import annotations
 
-import json
+import asyncio
 import os
 import time
 from collections.abc import Mapping
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING
 from typing import Any
 
 from harness.errors import ModelError
+from harness.errors import ModelUnavailable
+from llm_strategies.models import engines
+from llm_strategies.models.reply import TOO_LONG
+from llm_strategies.models.reply import Reply
 
 if TYPE_CHECKING:
-    from openai import OpenAI
+    from anyio.from_thread import BlockingPortal
+    from openai import AsyncOpenAI
 
     from harness.models import Endpoint
+    from harness.models import Meter
+    from harness.models import Replay
     from llm_strategies.models.transcripts import Transcripts
 
 #: One message of a chat: ``{"role": "system" | "user" | "assistant", "content": ...}``.
 Message = Mapping[str, str]
 
+#: Everything that is sent but the address: ``model`` (what decides the replies), ``messages``, ``schema``,
+#: ``sampling`` and ``seed``.
+Request = Mapping[str, Any]
 
-class Rejected(Exception):
-    """A reply that cannot be used. It is counted by its reason, and the model may be asked again.
-
-    Args:
-        reason: Short and from a small set (``"truncated"``), as it becomes a key of the counts.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-@dataclass(frozen=True)
-class Reply:
-    """What a model answered to one request.
-
-    Attributes:
-        text: The answer.
-        finish_reason: Why it ended, in the words of the OpenAI interface (``"stop"``, ``"length"``).
-        prompt_tokens: Tokens read.
-        completion_tokens: Tokens written.
-        seconds: Wall-clock seconds waited; of the first call where the reply comes from a transcript.
-    """
-
-    text: str
-    finish_reason: str
-    prompt_tokens: int
-    completion_tokens: int
-    seconds: float
-
-    def json(self) -> Any:
-        """The answer as a JSON value.
-
-        Raises:
-            Rejected: It was cut off (``"truncated"``), withheld by the server (``"refused"``), is ``"empty"``
-                or ``"not JSON"``.
-        """
-        if self.finish_reason == "length":
-            raise Rejected("truncated")
-        if self.finish_reason == "content_filter":
-            raise Rejected("refused")
-        if not self.text.strip():
-            raise Rejected("empty")
-        try:
-            return json.loads(self.text)
-        except ValueError as error:
-            raise Rejected("not JSON") from error
+_CONTEXT_EXCEEDED = (
+    "context_length_exceeded",
+    "exceed_context_size",
+    "maximum context length",
+    "context size",
+)
 
 
 class ChatModel:
@@ -78,11 +48,14 @@ class ChatModel:
 
     Args:
         endpoint: Where it answers.
-        transcripts: Where requests and replies are kept. A request that is there already is answered from
-            there and not sent.
+        transcripts: Where requests and replies are kept.
+        replay: ``auto`` answers from transcripts what is there and asks for the rest, ``strict`` never asks,
+            ``off`` always asks and replaces what was stored.
+        meter: Who shares the server's time among concurrent requests; without one, a request pays all the time
+            that it waited.
         timeout: Seconds to wait for one reply, including the time in the server's queue.
-        max_retries: How often the ``openai`` package sends a request again after a dropped connection,
-            a time-out, or status 429 or 5xx.
+        max_retries: How often the ``openai`` package sends a request again after a dropped connection, a
+            time-out, or status 408, 409, 429 or 5xx; it waits longer each time, or as long as the server says.
     """
 
     def __init__(
@@ -90,11 +63,15 @@ class ChatModel:
         endpoint: Endpoint,
         *,
         transcripts: Transcripts | None = None,
+        replay: Replay = "auto",
+        meter: Meter | None = None,
         timeout: float = 600.0,
         max_retries: int = 4,
     ) -> None:
         self.endpoint = endpoint
         self.transcripts = transcripts
+        self.replay: Replay = replay
+        self.meter = meter
         self.timeout = timeout
         self.max_retries = max_retries
 
@@ -103,10 +80,8 @@ class ChatModel:
         messages: Sequence[Message],
         *,
         schema: Mapping[str, Any] | None = None,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
+        sampling: Mapping[str, Any] | None = None,
         seed: int = 0,
-        max_tokens: int = 512,
     ) -> Reply:
         """Send one request and wait for the reply.
 
@@ -114,27 +89,91 @@ class ChatModel:
             messages: The chat so far.
             schema: JSON schema that the reply must fit; its root must be an object. ``None`` leaves the form
                 free.
-            temperature: Sampling temperature; 0 takes the likeliest token.
-            top_p: Share of the probability mass to sample from.
+            sampling: ``temperature``, ``top_p`` and ``max_tokens``; what is missing is the server's default.
             seed: Seed of the sampling.
-            max_tokens: Longest reply in tokens. A longer one is cut off, which :meth:`Reply.json` rejects.
 
         Raises:
-            ModelError: The server does not answer, or refuses the request.
+            ModelUnavailable: The server does not answer, or is overloaded, after all retries.
+            ModelError: The server refuses the request, or a strict replay holds no reply to it.
         """
-        sampling = {"temperature": temperature, "top_p": top_p, "max_tokens": max_tokens}
-        request = {
-            "model": self.endpoint.model,
+        return self.chat_all([self.request(messages, schema=schema, sampling=sampling, seed=seed)])[0]
+
+    def request(
+        self,
+        messages: Sequence[Message],
+        *,
+        schema: Mapping[str, Any] | None = None,
+        sampling: Mapping[str, Any] | None = None,
+        seed: int = 0,
+    ) -> Request:
+        """What :meth:`chat` sends for these arguments."""
+        return {
+            "model": {"name": self.endpoint.model, **self.endpoint.identity},
             "messages": [dict(message) for message in messages],
             "schema": None if schema is None else dict(schema),
-            "sampling": sampling,
+            "sampling": dict(sampling or {}),
             "seed": seed,
         }
-        if self.transcripts is None:
-            return self._send(request)
-        return self.transcripts.replay_or_record(request, self._send)
 
-    def _send(self, request: Mapping[str, Any]) -> Reply:
+    def chat_all(self, requests: Sequence[Request]) -> list[Reply]:
+        """Send several requests side by side and wait for all replies, in the order of the requests.
+
+        Raises:
+            ModelUnavailable: As for :meth:`chat`. Replies that had come are in the transcripts.
+            ModelError: As for :meth:`chat`.
+        """
+        replies = [self._recorded(request) for request in requests]
+        missing = [i for i, reply in enumerate(replies) if reply is None]
+        if missing and self.replay == "strict":
+            raise ModelError(
+                f"strict replay: the transcripts{self._where()} hold no reply of model {self.endpoint.model!r} to a "
+                "request of this run. Import the transcripts of the original sweep (`harness transcripts import`), "
+                "or run with `--replay auto` and the model at hand."
+            )
+        if missing:
+            asked = _loop()[1].call(self._ask_all, [requests[i] for i in missing])
+            for i, reply in zip(missing, asked, strict=True):
+                replies[i] = reply
+        return [reply for reply in replies if reply is not None]
+
+    def _recorded(self, request: Request) -> Reply | None:
+        if self.transcripts is None or self.replay == "off":
+            return None
+        return self.transcripts.get(request)
+
+    def _where(self) -> str:
+        return "" if self.transcripts is None else f" in {self.transcripts.folder}"
+
+    async def _ask_all(self, requests: Sequence[Request]) -> list[Reply]:
+        # All of them are waited for, also when one fails: what was paid for is recorded.
+        outcomes = await asyncio.gather(*map(self._ask, requests), return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        return [outcome for outcome in outcomes if isinstance(outcome, Reply)]
+
+    async def _ask(self, request: Request) -> Reply:
+        mark = None if self.meter is None else self.meter.begin()
+        started, began = time.time(), time.perf_counter()
+        try:
+            if self.endpoint.in_process is not None:
+                reply = await engines.chat(self.endpoint.in_process, request)
+            else:
+                reply = await self._send(request)
+        finally:
+            seconds = time.perf_counter() - began
+            share = seconds if self.meter is None or mark is None else self.meter.end(mark)
+        reply = replace(
+            reply,
+            started=round(started, 3),
+            seconds=round(seconds, 6),
+            gpu_seconds=round(share * self.endpoint.gpus, 6),
+        )
+        if self.transcripts is None:
+            return reply
+        return self.transcripts.put(request, reply, again=self.replay == "off")
+
+    async def _send(self, request: Request) -> Reply:
         import openai
 
         structured: dict[str, Any] = {}
@@ -144,65 +183,97 @@ class ChatModel:
                 "type": "json_schema",
                 "json_schema": {"name": "reply", "strict": True, "schema": request["schema"]},
             }
-        began = time.perf_counter()
+        client = _client(self.endpoint.base_url, _key(self.endpoint), self.timeout, self.max_retries)
         try:
-            completion = self._client.chat.completions.create(
-                model=request["model"],
+            completion = await client.chat.completions.create(
+                model=self.endpoint.model,
                 messages=request["messages"],
                 seed=request["seed"],
                 **request["sampling"],
                 **structured,
             )
+        except openai.BadRequestError as error:
+            if any(mark in str(error) for mark in _CONTEXT_EXCEEDED):
+                return Reply("", TOO_LONG, 0, 0)
+            raise _explained(self.endpoint, error) from error
         except openai.OpenAIError as error:
             raise _explained(self.endpoint, error) from error
-        seconds = time.perf_counter() - began
-        if not completion.choices:
-            return Reply("", "stop", *_tokens(completion.usage), seconds)
-        choice = completion.choices[0]
-        reason = "content_filter" if choice.message.refusal else choice.finish_reason
-        return Reply(choice.message.content or "", reason or "stop", *_tokens(completion.usage), seconds)
-
-    @cached_property
-    def _client(self) -> OpenAI:
-        return _connect(self.endpoint, timeout=self.timeout, max_retries=self.max_retries)
-
-    def __getstate__(self) -> dict[str, Any]:
-        # A connection cannot travel to another process; it is made again there.
-        return {key: value for key, value in self.__dict__.items() if key != "_client"}
+        return _reply(self.endpoint, completion)
 
 
-def list_models(endpoint: Endpoint) -> list[str]:
+def list_models(endpoint: Endpoint, timeout: float = 10.0) -> list[str]:
     """Names of the models that a server offers.
 
+    Args:
+        endpoint: Where it answers.
+        timeout: Seconds to wait.
+
     Raises:
-        ModelError: The server does not answer.
+        ModelUnavailable: The server does not answer.
+        ModelError: It refuses.
     """
     import openai
 
+    key = _key(endpoint)
     try:
-        with _connect(endpoint, timeout=10.0, max_retries=1) as client:
+        with openai.OpenAI(base_url=endpoint.base_url, api_key=key, timeout=timeout, max_retries=1) as client:
             return [model.id for model in client.models.list()]
     except openai.OpenAIError as error:
         raise _explained(endpoint, error) from error
 
 
-def _connect(endpoint: Endpoint, *, timeout: float, max_retries: int) -> OpenAI:
+@cache
+def _loop() -> tuple[AbstractContextManager[BlockingPortal], BlockingPortal]:
+    """The event loop of this process that all models share, in a thread of its own; it ends with the process."""
+    from anyio.from_thread import start_blocking_portal
+
+    # Kept, because a context that is collected is left.
+    context = start_blocking_portal()
+    return context, context.__enter__()
+
+
+@cache
+def _client(base_url: str, key: str, timeout: float, max_retries: int) -> AsyncOpenAI:
+    """One pool of connections per server; used inside the event loop alone."""
     # Imported here because it takes most of a second, which a look at the names of strategies need not wait.
-    from openai import OpenAI
+    from openai import AsyncOpenAI
 
-    key = "none"
-    if endpoint.api_key_variable is not None:
-        key = os.environ.get(endpoint.api_key_variable, "")
-        if not key:
-            raise ModelError(
-                f"{endpoint.base_url} needs a key, and the environment variable "
-                f"{endpoint.api_key_variable!r} is not set; export it and run again."
-            )
-    return OpenAI(base_url=endpoint.base_url, api_key=key, timeout=timeout, max_retries=max_retries)
+    return AsyncOpenAI(base_url=base_url, api_key=key, timeout=timeout, max_retries=max_retries)
 
 
-def _tokens(usage: Any) -> tuple[int, int]:
-    return (usage.prompt_tokens, usage.completion_tokens) if usage is not None else (0, 0)
+def _key(endpoint: Endpoint) -> str:
+    if endpoint.api_key_variable is None:
+        return "none"
+    key = os.environ.get(endpoint.api_key_variable, "")
+    if not key:
+        raise ModelError(
+            f"{endpoint.base_url} needs a key, and the environment variable "
+            f"{endpoint.api_key_variable!r} is not set; export it and run again."
+        )
+    return key
+
+
+def _reply(endpoint: Endpoint, completion: Any) -> Reply:
+    """The reply in a completion. Servers differ in what they leave out, so nothing is taken for granted."""
+    usage = getattr(completion, "usage", None)
+    tokens = [getattr(usage, key, None) or 0 for key in ("prompt_tokens", "completion_tokens")]
+    choices = getattr(completion, "choices", None)
+    if choices is None and not hasattr(completion, "id"):
+        raise ModelUnavailable(
+            f"model {endpoint.model!r} at {endpoint.base_url} answered with something that is no chat completion; "
+            "check that the address ends in /v1 and that the server speaks OpenAI's API."
+        )
+    if not choices:
+        return Reply("", "stop", *tokens)
+    choice = choices[0]
+    message = choice.message
+    reasoning = getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None)
+    reason = "content_filter" if message.refusal else choice.finish_reason
+    return Reply(_text(message.content), reason or "stop", *tokens, reasoning=_text(reasoning))
+
+
+def _text(content: Any) -> str:
+    return content if isinstance(content, str) else ""
 
 
 def _explained(endpoint: Endpoint, error: Exception) -> ModelError:
@@ -212,9 +283,9 @@ def _explained(endpoint: Endpoint, error: Exception) -> ModelError:
     resume = "What has finished is kept: run the same command again when it answers."
     match error:
         case openai.APITimeoutError():
-            return ModelError(f"{where} did not reply in time; it is overloaded or hangs. {resume}")
+            return ModelUnavailable(f"{where} did not reply in time; it is overloaded or hangs. {resume}")
         case openai.APIConnectionError():
-            return ModelError(
+            return ModelUnavailable(
                 f"{where} cannot be reached ({error.__cause__ or error}); check that the server runs and "
                 f"that the address is right. {resume}"
             )
@@ -224,10 +295,7 @@ def _explained(endpoint: Endpoint, error: Exception) -> ModelError:
             return ModelError(
                 f"{where} was not found; check its name, and that the address ends in /v1: {error}"
             )
-        case openai.BadRequestError():
-            return ModelError(
-                f"{where} refused the request: {error}. A prompt that is too long needs a larger context "
-                "of the server, or a smaller history limit of the strategy."
-            )
+        case openai.RateLimitError() | openai.InternalServerError() | openai.APIResponseValidationError():
+            return ModelUnavailable(f"{where} failed: {error}. {resume}")
         case _:
-            return ModelError(f"{where} failed: {error}. {resume}")
+            return ModelError(f"{where} refused the request: {error}.")

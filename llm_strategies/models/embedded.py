@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import os
@@ -10,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import IO
 from typing import ClassVar
@@ -77,17 +79,30 @@ class EmbeddedServer:
         self._process: subprocess.Popen[str] | None = None
         self._log: IO[bytes] | None = None
 
+    def describe(self) -> Endpoint:
+        """The endpoint without an address. Starts nothing.
+
+        Raises:
+            ModelError: The package or the file is missing.
+        """
+        return self._endpoint(self._file(), "")
+
     def start(self) -> Endpoint:
         """Start, and wait until the model is loaded and answers.
+
+        Where this model answers on the declared ``port`` already (``harness serve``), that server is used, and
+        left running.
 
         Raises:
             ModelError: A package or the file is missing, the port is taken, or the process ended or took too
                 long; then the message holds the tail of its log.
         """
         self.stop()
-        model = self.path if self.path is not None else _file_of(self.package)
-        if not model.is_file():
-            raise ModelError(f"model file {model} does not exist; `path` must name a GGUF file.")
+        model = self._file()
+        if self.port is not None:
+            running = self._endpoint(model, f"http://{HOST}:{self.port}/v1")
+            if _serves(running):
+                return running
         if reason := _missing_llama():
             raise ModelError(reason)
         if self.port is not None:
@@ -113,7 +128,7 @@ class EmbeddedServer:
             start_new_session=True,
         )
         try:
-            endpoint = Endpoint(base_url=f"{self._address(model)}/v1", model=model.stem)
+            endpoint = self._endpoint(model, f"{self._address(model)}/v1")
             list_models(endpoint)
         except BaseException:
             self.stop()
@@ -145,6 +160,20 @@ class EmbeddedServer:
             return str(error)
         return _missing_llama()
 
+    def _file(self) -> Path:
+        model = self.path if self.path is not None else _file_of(self.package)
+        if not model.is_file():
+            raise ModelError(f"model file {model} does not exist; `path` must name a GGUF file.")
+        return model
+
+    def _endpoint(self, model: Path, base_url: str) -> Endpoint:
+        return Endpoint(
+            base_url,
+            model.stem,
+            # The number of threads decides how sums are rounded, and the context which prompts are refused.
+            identity={"sha256": _digest(model), "threads": self.threads, "context": self.context},
+        )
+
     def _address(self, model: Path) -> str:
         assert self._process is not None
         assert self._process.stdout is not None
@@ -165,6 +194,19 @@ class EmbeddedServer:
         content = os.pread(log, _LOG_TAIL_BYTES, max(os.fstat(log).st_size - _LOG_TAIL_BYTES, 0))
         lines = content.decode(errors="replace").splitlines()
         return "\n".join(f"  {line}" for line in lines[-_LOG_TAIL_LINES:]) or "  (empty)"
+
+
+@cache
+def _digest(file: Path) -> str:
+    with file.open("rb") as weights:
+        return hashlib.file_digest(weights, "sha256").hexdigest()
+
+
+def _serves(endpoint: Endpoint) -> bool:
+    try:
+        return endpoint.model in list_models(endpoint, timeout=2.0)
+    except ModelError:
+        return False
 
 
 def _line(pipe: IO[str], seconds: float) -> str | None:

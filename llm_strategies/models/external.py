@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 from harness.errors import ModelError
+from harness.errors import SpecError
 from harness.errors import unknown_name
 from harness.models import Endpoint
 from llm_strategies.models.client import list_models
@@ -17,12 +19,25 @@ class ExternalServer:
         base_url: Address up to and with ``/v1``.
         model: Name of the model, as the server lists it.
         api_key_variable: Environment variable that holds the key; ``None`` where none is needed.
+        gpus: GPUs that the server occupies, where that is known; its time on them is charged to the runs.
+
+    Raises:
+        SpecError: ``gpus`` is negative.
     """
 
-    operational_parameters: ClassVar[frozenset[str]] = frozenset({"base_url", "api_key_variable"})
+    operational_parameters: ClassVar[frozenset[str]] = frozenset({"base_url", "api_key_variable", "gpus"})
 
-    def __init__(self, *, base_url: str, model: str, api_key_variable: str | None = None) -> None:
-        self.endpoint = Endpoint(base_url.rstrip("/"), model, api_key_variable)
+    def __init__(
+        self, *, base_url: str, model: str, api_key_variable: str | None = None, gpus: float = 0.0
+    ) -> None:
+        if not gpus >= 0:
+            raise SpecError(f"openai model: gpus is {gpus}; it must be at least 0.")
+        # The name alone says what decides the replies: of a server of somebody else nothing more is known.
+        self.endpoint = Endpoint(base_url.rstrip("/"), model, api_key_variable, gpus=gpus)
+
+    def describe(self) -> Endpoint:
+        """The endpoint without an address and a key. Asks nobody."""
+        return replace(self.endpoint, base_url="", api_key_variable=None)
 
     def start(self) -> Endpoint:
         """Ask the server for its models; start nothing.

@@ -1,100 +1,117 @@
-"""What was asked of models and what they replied, kept in a run's folder."""
+"""What was asked of models and what they replied: a store that all runs share."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import threading
+import os
+import tempfile
+from collections.abc import Iterator
+from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from harness.errors import StoreError
-from llm_strategies.models.client import Reply
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from collections.abc import Mapping
-    from pathlib import Path
+from harness.store import storage_errors
+from llm_strategies.models.reply import Reply
 
 
 class Transcripts:
-    """An append-only file of requests and replies, one JSON object per line: ``key``, ``request``, ``reply``.
+    """A folder of requests and their replies, one file each, named by what was asked.
 
-    The key is the SHA-256 of the whole request: model, messages, schema, sampling and seed. A reply is
-    written before it is used, so a run that was killed finds every call that had finished, and ends as one
-    that was not killed.
+    The key is the SHA-256 of the whole request: what decides the model's replies, messages, schema, sampling and
+    seed. A reply is stored before it is used, so a run that was killed finds every call that had finished.
 
-    One process writes to a file at a time, as one process works in a run's folder.
+    Any number of processes may use a folder at the same time. Where two ask the same at once, the reply that is
+    stored first is the one that both get.
 
     Args:
-        path: The file; it is made with the first reply.
+        folder: The store; made with the first reply.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._replies: dict[str, Reply] | None = None
-        self._lock = threading.Lock()
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
 
-    def replay_or_record(
-        self, request: Mapping[str, Any], send: Callable[[Mapping[str, Any]], Reply]
-    ) -> Reply:
-        """The stored reply to a request; where there is none, that of ``send``, which is stored.
+    def get(self, request: Mapping[str, Any]) -> Reply | None:
+        """The stored reply to a request, or ``None``.
 
         Raises:
-            StoreError: The file cannot be read or written, or a line of it is corrupt.
+            StoreError: The file is damaged or cannot be read.
+        """
+        return self._read(request_key(request))
+
+    def put(self, request: Mapping[str, Any], reply: Reply, *, again: bool = False) -> Reply:
+        """Store a reply.
+
+        Args:
+            request: What was asked.
+            reply: What was answered.
+            again: Put it in the place of one that is there.
+
+        Returns:
+            The reply that is stored now: ``reply``, or another process's that came first.
+
+        Raises:
+            StoreError: The disk is full, or the folder cannot be written.
         """
         key = request_key(request)
-        with self._lock:
-            if self._replies is None:
-                self._replies = self._load()
-            if key in self._replies:
-                return self._replies[key]
-        reply = send(request)
-        line = json.dumps(
-            {"key": key, "request": request, "reply": asdict(reply)},
-            ensure_ascii=False,
-            separators=(",", ":"),
-        )
-        with self._lock:
+        stored = replace(reply, key=key)
+        path = self._path(key)
+        content = asdict(stored)
+        del content["key"]
+        with storage_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
             try:
-                with self.path.open("ab") as file:
-                    file.write(line.encode() + b"\n")
-            except OSError as error:
-                raise StoreError(f"cannot write {self.path}: {error.strerror}.") from error
-            self._replies[key] = reply
-        return reply
+                with os.fdopen(handle, "w", encoding="utf-8") as file:
+                    json.dump({"key": key, "request": request, "reply": content}, file, separators=(",", ":"))
+                if again:
+                    Path(temporary).replace(path)
+                    return stored
+                try:
+                    # Unlike a rename, a link fails where the file is there already.
+                    os.link(temporary, path)
+                except FileExistsError:
+                    return self._read(key) or stored
+                return stored
+            finally:
+                Path(temporary).unlink(missing_ok=True)
 
-    def _load(self) -> dict[str, Reply]:
+    def entry(self, key: str) -> dict[str, Any] | None:
+        """``key``, ``request`` and ``reply`` of a call as they are stored, or ``None``.
+
+        Raises:
+            StoreError: The file is damaged or cannot be read.
+        """
+        path = self._path(key)
+        with storage_errors(path):
+            try:
+                content = path.read_bytes()
+            except FileNotFoundError:
+                return None
         try:
-            content = self.path.read_bytes()
-        except FileNotFoundError:
-            return {}
-        except OSError as error:
-            raise StoreError(f"cannot read {self.path}: {error.strerror}.") from error
-        whole, _, cut_off = content.rpartition(b"\n")
-        if cut_off:
-            # The process was killed in the middle of a line; the next line must not be glued to it.
-            with self.path.open("r+b") as file:
-                file.truncate(len(content) - len(cut_off))
-        replies = {}
-        for number, line in enumerate(whole.splitlines(), start=1):
-            try:
-                entry = json.loads(line)
-                replies[entry["key"]] = Reply(**entry["reply"])
-            except (ValueError, KeyError, TypeError) as error:
-                raise StoreError(
-                    f"{self.path}, line {number}: not a transcript ({error}). Restore the file, or delete "
-                    "it to ask the model again."
-                ) from error
-        return replies
+            entry: dict[str, Any] = json.loads(content)
+            Reply(**entry["reply"])
+            intact = entry["key"] == key == request_key(entry["request"])
+        except (ValueError, KeyError, TypeError):
+            intact = False
+        if not intact:
+            raise StoreError(f"{path}: not an intact transcript; delete the file to ask the model again.")
+        return entry
 
-    def __getstate__(self) -> dict[str, Any]:
-        # Another process reads the file again.
-        return {"path": self.path}
+    def keys(self) -> Iterator[str]:
+        """Keys of everything stored, sorted."""
+        with storage_errors(self.folder):
+            yield from sorted(path.stem for path in self.folder.glob("??/*.json"))
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)  # type: ignore[misc]
+    def _read(self, key: str) -> Reply | None:
+        entry = self.entry(key)
+        return None if entry is None else Reply(**entry["reply"], key=key)
+
+    def _path(self, key: str) -> Path:
+        return self.folder / key[:2] / f"{key}.json"
 
 
 def request_key(request: Mapping[str, Any]) -> str:

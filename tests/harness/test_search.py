@@ -17,8 +17,9 @@ from harness import scoring
 from harness import search
 from harness.benchmarks.nasbench201 import NASBench201
 from harness.errors import StoreError
+from harness.models import Models
+from harness.task import Task
 from harness.totals import Totals
-from llm_strategies.models.client import ChatModel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,16 +41,16 @@ class Subject:
         self.cls = registry.load("strategy", strategy)
         self._make_spec = make_spec
         self._changes: dict[str, Any] = {"noise": "drawn"}
-        self._endpoints = {}
-        # A model takes seconds for every proposal.
+        self.models = Models()
         self.size = 35
         if self.cls.model_parameters:
-            self.size = 7
+            # The prompts of some strategies grow with the history.
+            self.size = 12
             self._changes |= {
                 "params": dict.fromkeys(self.cls.model_parameters, "small"),
-                "models": {"small": {"kind": "embedded"}},
+                "models": {"small": {"kind": "openai"}},
             }
-            self._endpoints = {"small": request.getfixturevalue("embedded_model")}
+            self.models = Models({"small": request.getfixturevalue("scripted_model")})
         if self.cls.multi_fidelity:
             # Its means alone are there at 12 epochs.
             self._changes = {"noise": "mean", "source": request.getfixturevalue("core_table")}
@@ -58,7 +59,7 @@ class Subject:
         return self._make_spec(self.strategy, **self._changes | changes)
 
     def run(self, spec: RunSpec, folder: Path) -> search.Outcome:
-        outcome = search.run(spec, folder, endpoints=self._endpoints)
+        outcome = search.run(spec, folder, models=self.models)
         assert outcome.status == "complete", outcome.error
         return outcome
 
@@ -148,18 +149,15 @@ class TestEveryStrategy:
             assert trajectory(folder) == whole
             assert stable(record(folder)) == stable(record(tmp_path / "whole"))
 
-    def test_a_bare_study_makes_the_same_trials(
-        self, subject: Subject, tmp_path: Path, request: pytest.FixtureRequest
-    ) -> None:
+    def test_a_bare_study_makes_the_same_trials(self, subject: Subject, tmp_path: Path) -> None:
         if subject.cls.multi_fidelity:
             pytest.skip("a bare study has no fidelities unless its objective reports them")
         spec = subject.spec(seed=6, noise="mean", trials=subject.size)
         subject.run(spec, tmp_path)
         benchmark = NASBench201(dataset="cifar10")
-        models = {}
-        for name in subject.cls.model_parameters:
-            models[name] = ChatModel(request.getfixturevalue("embedded_model"))
-        sampler = subject.cls(**models, space=benchmark.space, seed=search.strategy_seed(spec))
+        params = spec.strategy.params
+        sampler = subject.cls(**params, space=benchmark.space, seed=search.strategy_seed(spec))
+        sampler.connect(Task.of(benchmark, 200), subject.models)
         study = optuna.create_study(sampler=sampler, direction="maximize", study_name=spec.id)
 
         def objective(trial: optuna.Trial) -> float:

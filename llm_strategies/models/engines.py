@@ -1,0 +1,48 @@
+"""Engines in this process that answer in the place of a server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from typing import Protocol
+
+from harness.errors import ModelError
+from llm_strategies.models.reply import Reply
+
+
+class Engine(Protocol):
+    """Computes replies in this process."""
+
+    async def chat(self, request: Mapping[str, Any]) -> Reply:
+        """Answer one request; requests that wait at the same time may be computed together.
+
+        Raises:
+            ModelUnavailable: The engine has died.
+            ModelError: The engine refuses the request.
+        """
+
+
+_ENGINES: dict[str, Engine] = {}
+
+
+def register(name: str, engine: Engine) -> None:
+    """Make an engine known to the clients of this process."""
+    _ENGINES[name] = engine
+
+
+def remove(name: str) -> None:
+    """Forget an engine; nothing happens where it is not known."""
+    _ENGINES.pop(name, None)
+
+
+async def chat(name: str, request: Mapping[str, Any]) -> Reply:
+    """Answer a request by an engine of this process.
+
+    Raises:
+        ModelError: There is no engine of that name in this process, or it cannot answer.
+    """
+    if name not in _ENGINES:
+        raise ModelError(
+            f"engine {name!r} does not run in this process; its runs belong into the process that started it."
+        )
+    return await _ENGINES[name].chat(request)
