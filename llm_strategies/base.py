@@ -282,11 +282,34 @@ class Conversation:
             model: See :meth:`ask`.
             temperature: See :meth:`ask`.
         """
+        values = self.ask_all_fitting(
+            [messages], shown, read, schema=schema, model=model, temperature=temperature
+        )
+        return values[0]
+
+    def ask_all_fitting(
+        self,
+        chats: Sequence[Callable[[int], Sequence[Message]]],
+        shown: int,
+        read: Callable[[Any], Read],
+        *,
+        schema: Mapping[str, Any],
+        model: str | ChatModel | None = None,
+        temperature: float | None = None,
+    ) -> list[Read | None]:
+        """Ask several questions side by side, each as :meth:`ask_fitting` asks one; those that fit are sent once."""
+        values: list[Read | None] = [None] * len(chats)
+        waiting = list(range(len(chats)))
         while True:
-            before = self.rejected["too long"]
-            value = self.ask(messages(shown), read, schema=schema, model=model, temperature=temperature)
-            if self.rejected["too long"] == before or shown == 0:
-                return value
+            asked = self.ask_all(
+                [chats[i](shown) for i in waiting], read, schema=schema, model=model, temperature=temperature
+            )
+            calls = self.usage.log[-len(waiting) :]
+            for i, value in zip(waiting, asked, strict=True):
+                values[i] = value
+            waiting = [i for i, call in zip(waiting, calls, strict=True) if call.verdict == "too long"]
+            if not waiting or shown == 0:
+                return values
             shown //= 2
 
     def reject(self, reason: Reason, times: int = 1) -> None:
