@@ -26,6 +26,9 @@ class Endpoint:
         identity: What decides the replies (weights, precision, ...), as JSON; it is part of a transcript's key.
         gpus: GPUs that the server occupies; 0 for one on the CPU or one whose hardware is not known.
         in_process: Name of an engine in this process that answers instead of a server; ``None`` for a server.
+        timeout: Seconds to wait for one reply, including the time in the server's queue.
+        max_retries: How often a request is sent again after a dropped connection, a time-out, or status 408,
+            409, 429 or 5xx.
     """
 
     base_url: str
@@ -34,6 +37,8 @@ class Endpoint:
     identity: Mapping[str, Any] = field(default_factory=dict)
     gpus: float = 0.0
     in_process: str | None = None
+    timeout: float = 600.0
+    max_retries: int = 4
 
 
 class Meter(Protocol):

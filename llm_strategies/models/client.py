@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
+import threading
 import time
 from collections.abc import Mapping
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
@@ -20,7 +21,6 @@ from llm_strategies.models.reply import TOO_LONG
 from llm_strategies.models.reply import Reply
 
 if TYPE_CHECKING:
-    from anyio.from_thread import BlockingPortal
     from openai import AsyncOpenAI
 
     from harness.models import Endpoint
@@ -53,9 +53,6 @@ class ChatModel:
             ``off`` always asks and replaces what was stored.
         meter: Who shares the server's time among concurrent requests; without one, a request pays all the time
             that it waited.
-        timeout: Seconds to wait for one reply, including the time in the server's queue.
-        max_retries: How often the ``openai`` package sends a request again after a dropped connection, a
-            time-out, or status 408, 409, 429 or 5xx; it waits longer each time, or as long as the server says.
     """
 
     def __init__(
@@ -65,15 +62,11 @@ class ChatModel:
         transcripts: Transcripts | None = None,
         replay: Replay = "auto",
         meter: Meter | None = None,
-        timeout: float = 600.0,
-        max_retries: int = 4,
     ) -> None:
         self.endpoint = endpoint
         self.transcripts = transcripts
         self.replay: Replay = replay
         self.meter = meter
-        self.timeout = timeout
-        self.max_retries = max_retries
 
     def chat(
         self,
@@ -131,7 +124,8 @@ class ChatModel:
                 "or run with `--replay auto` and the model at hand."
             )
         if missing:
-            asked = _loop()[1].call(self._ask_all, [requests[i] for i in missing])
+            asking = self._ask_all([requests[i] for i in missing])
+            asked = asyncio.run_coroutine_threadsafe(asking, _loop()).result()
             for i, reply in zip(missing, asked, strict=True):
                 replies[i] = reply
         return [reply for reply in replies if reply is not None]
@@ -183,9 +177,12 @@ class ChatModel:
                 "type": "json_schema",
                 "json_schema": {"name": "reply", "strict": True, "schema": request["schema"]},
             }
-        client = _client(self.endpoint.base_url, _key(self.endpoint), self.timeout, self.max_retries)
+        client = _client(
+            self.endpoint.base_url, _key(self.endpoint), self.endpoint.timeout, self.endpoint.max_retries
+        )
         try:
-            completion = await client.chat.completions.create(
+            # Raw, because the package takes whatever a server writes for a completion.
+            response = await client.chat.completions.with_raw_response.create(
                 model=self.endpoint.model,
                 messages=request["messages"],
                 seed=request["seed"],
@@ -198,7 +195,7 @@ class ChatModel:
             raise _explained(self.endpoint, error) from error
         except openai.OpenAIError as error:
             raise _explained(self.endpoint, error) from error
-        return _reply(self.endpoint, completion)
+        return _reply(self.endpoint, response.content)
 
 
 def list_models(endpoint: Endpoint, timeout: float = 10.0) -> list[str]:
@@ -223,18 +220,19 @@ def list_models(endpoint: Endpoint, timeout: float = 10.0) -> list[str]:
 
 
 @cache
-def _loop() -> tuple[AbstractContextManager[BlockingPortal], BlockingPortal]:
+def _loop() -> asyncio.AbstractEventLoop:
     """The event loop of this process that all models share, in a thread of its own; it ends with the process."""
-    from anyio.from_thread import start_blocking_portal
-
-    # Kept, because a context that is collected is left.
-    context = start_blocking_portal()
-    return context, context.__enter__()
+    loop = asyncio.new_event_loop()
+    threading.Thread(target=loop.run_forever, name="models", daemon=True).start()
+    return loop
 
 
 @cache
 def _client(base_url: str, key: str, timeout: float, max_retries: int) -> AsyncOpenAI:
-    """One pool of connections per server; used inside the event loop alone."""
+    """One pool of connections per server; used inside the event loop alone.
+
+    The package waits longer before each repetition, or as long as the server says.
+    """
     # Imported here because it takes most of a second, which a look at the names of strategies need not wait.
     from openai import AsyncOpenAI
 
@@ -253,27 +251,40 @@ def _key(endpoint: Endpoint) -> str:
     return key
 
 
-def _reply(endpoint: Endpoint, completion: Any) -> Reply:
+def _reply(endpoint: Endpoint, body: bytes) -> Reply:
     """The reply in a completion. Servers differ in what they leave out, so nothing is taken for granted."""
-    usage = getattr(completion, "usage", None)
-    tokens = [getattr(usage, key, None) or 0 for key in ("prompt_tokens", "completion_tokens")]
-    choices = getattr(completion, "choices", None)
-    if choices is None and not hasattr(completion, "id"):
+    try:
+        completion = json.loads(body)
+    except (ValueError, RecursionError):
+        completion = None
+    if not isinstance(completion, dict) or "choices" not in completion:
         raise ModelUnavailable(
-            f"model {endpoint.model!r} at {endpoint.base_url} answered with something that is no chat completion; "
-            "check that the address ends in /v1 and that the server speaks OpenAI's API."
+            f"model {endpoint.model!r} at {endpoint.base_url} answered with something that is no chat completion: "
+            f"{body[:200]!r}; check that the address ends in /v1 and that the server speaks OpenAI's API."
         )
-    if not choices:
-        return Reply("", "stop", *tokens)
-    choice = choices[0]
-    message = choice.message
-    reasoning = getattr(message, "reasoning_content", None) or getattr(message, "reasoning", None)
-    reason = "content_filter" if message.refusal else choice.finish_reason
-    return Reply(_text(message.content), reason or "stop", *tokens, reasoning=_text(reasoning))
+    choices = completion["choices"]
+    choice = _mapping(choices[0]) if isinstance(choices, list) and choices else {}
+    message, usage = _mapping(choice.get("message")), _mapping(completion.get("usage"))
+    return Reply(
+        _text(message.get("content")),
+        "content_filter" if message.get("refusal") else _text(choice.get("finish_reason")) or "stop",
+        _count(usage.get("prompt_tokens")),
+        _count(usage.get("completion_tokens")),
+        reasoning=_text(message.get("reasoning_content")) or _text(message.get("reasoning")),
+    )
 
 
-def _text(content: Any) -> str:
-    return content if isinstance(content, str) else ""
+def _mapping(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and value >= 0 else 0
+
+
+def _text(value: Any) -> str:
+    # Half characters, which JSON can name, fit neither a file nor the next request.
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
 
 
 def _explained(endpoint: Endpoint, error: Exception) -> ModelError:

@@ -20,20 +20,40 @@ class ExternalServer:
         model: Name of the model, as the server lists it.
         api_key_variable: Environment variable that holds the key; ``None`` where none is needed.
         gpus: GPUs that the server occupies, where that is known; its time on them is charged to the runs.
+        timeout: Seconds to wait for one reply, including the time in the server's queue.
+        max_retries: How often a request is sent again after a dropped connection, a time-out, or an answer that
+            says that the server is overloaded; then the run is parked.
 
     Raises:
-        SpecError: ``gpus`` is negative.
+        SpecError: A number is out of range.
     """
 
-    operational_parameters: ClassVar[frozenset[str]] = frozenset({"base_url", "api_key_variable", "gpus"})
+    operational_parameters: ClassVar[frozenset[str]] = frozenset(
+        {"base_url", "api_key_variable", "gpus", "timeout", "max_retries"}
+    )
 
     def __init__(
-        self, *, base_url: str, model: str, api_key_variable: str | None = None, gpus: float = 0.0
+        self,
+        *,
+        base_url: str,
+        model: str,
+        api_key_variable: str | None = None,
+        gpus: float = 0.0,
+        timeout: float = 600.0,
+        max_retries: int = 4,
     ) -> None:
-        if not gpus >= 0:
-            raise SpecError(f"openai model: gpus is {gpus}; it must be at least 0.")
+        for key, value in (("gpus", gpus), ("timeout", timeout), ("max_retries", max_retries)):
+            if not value >= 0:
+                raise SpecError(f"openai model: {key} is {value}; it must be at least 0.")
         # The name alone says what decides the replies: of a server of somebody else nothing more is known.
-        self.endpoint = Endpoint(base_url.rstrip("/"), model, api_key_variable, gpus=gpus)
+        self.endpoint = Endpoint(
+            base_url.rstrip("/"),
+            model,
+            api_key_variable,
+            gpus=gpus,
+            timeout=timeout,
+            max_retries=max_retries,
+        )
 
     def describe(self) -> Endpoint:
         """The endpoint without an address and a key. Asks nobody."""

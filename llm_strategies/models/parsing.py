@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +19,10 @@ _REASONING = re.compile(r"<(think|thinking|reasoning)>.*?</\1>", re.DOTALL | re.
 _REASONING_BEFORE = re.compile(r"^.*</(think|thinking|reasoning)>", re.DOTALL | re.IGNORECASE)
 _REASONING_OPEN = re.compile(r"<(think|thinking|reasoning)>", re.IGNORECASE)
 _CLOSING = {"{": "}", "[": "]"}
+
+# Python warns of escapes in a string that it does not know. What a model wrote is nobody's code to mend.
+_SOURCE = "<reply>"
+warnings.filterwarnings("ignore", category=SyntaxWarning, module=_SOURCE)
 
 
 def without_reasoning(text: str) -> str:
@@ -41,10 +46,22 @@ def json_values(text: str) -> list[Any]:
     """
     text = text[-_TAIL:]
     try:
-        return [json.loads(text)]
+        return [_sound(json.loads(text))]
     except (ValueError, RecursionError):
         pass
-    return list(_embedded(text))
+    return [_sound(value) for value in _embedded(text)]
+
+
+def _sound(value: Any) -> Any:
+    """The value without half characters (lone surrogates), which JSON can name and no file can hold."""
+    match value:
+        case str():
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        case list():
+            return [_sound(item) for item in value]
+        case dict():
+            return {_sound(key): _sound(item) for key, item in value.items()}
+    return value
 
 
 def _embedded(text: str) -> Iterator[Any]:
@@ -102,7 +119,7 @@ def _value(text: str) -> Any:
     except (ValueError, RecursionError):
         pass
     try:
-        value = ast.literal_eval(text)
+        value = ast.literal_eval(ast.parse(text, _SOURCE, "eval"))
         # Only what JSON can hold: no sets, bytes or numbers without end.
         return json.loads(json.dumps(value, allow_nan=False))
     except (SyntaxError, TypeError, RecursionError, MemoryError) as error:

@@ -57,9 +57,8 @@ def ask(endpoint: Endpoint, number: int) -> tuple[str, int, int]:
     reply = ChatModel(endpoint).chat(
         [{"role": "user", "content": QUESTIONS[number]}],
         # Free text at a high temperature: anything that is not determined shows at once.
-        temperature=1.5,
+        sampling={"temperature": 1.5, "max_tokens": 16},
         seed=number,
-        max_tokens=16,
     )
     return reply.text, reply.prompt_tokens, reply.completion_tokens
 
@@ -106,7 +105,8 @@ def test_replies_depend_on_the_request_alone(embedded_model: Endpoint) -> None:
 def test_seeds_matter(embedded_model: Endpoint) -> None:
     def text(seed: int) -> str:
         message = {"role": "user", "content": QUESTIONS[2]}
-        return ChatModel(embedded_model).chat([message], temperature=1.5, seed=seed, max_tokens=12).text
+        sampling = {"temperature": 1.5, "max_tokens": 12}
+        return ChatModel(embedded_model).chat([message], sampling=sampling, seed=seed).text
 
     assert len({text(seed) for seed in range(3)}) > 1
 
@@ -117,10 +117,9 @@ def test_every_reply_fits_the_schema(embedded_model: Endpoint) -> None:
         value = model.chat(
             [{"role": "user", "content": "Say anything."}],
             schema=COLOUR,
-            temperature=1.5,
+            sampling={"temperature": 1.5, "max_tokens": 64},
             seed=seed,
-            max_tokens=64,
-        ).json()
+        ).read(dict)
         assert set(value) == {"colour", "bright"}
         assert value["colour"] in {"red", "green", "blue", "violet"}
         assert isinstance(value["bright"], bool)
@@ -135,14 +134,29 @@ def test_port_in_use() -> None:
 
 
 @needs_model
-def test_given_port() -> None:
+def test_server_on_the_given_port_is_used_and_left_running() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
     server = EmbeddedServer(port=port)
     try:
-        assert server.start().base_url == f"http://127.0.0.1:{port}/v1"
+        endpoint = server.start()
+        assert endpoint.base_url == f"http://127.0.0.1:{port}/v1"
+        second = EmbeddedServer(port=port)
+        assert second.start() == endpoint
+        second.stop()
+        assert is_up(endpoint)
     finally:
         server.stop()
+    assert not is_up(endpoint)
+
+
+@needs_model
+def test_described_without_being_started() -> None:
+    described = EmbeddedServer(threads=2, context=512).describe()
+    assert described.base_url == ""
+    assert described.model == "SmolLM2-135M-Instruct.Q4_1"
+    assert described.identity.keys() == {"sha256", "threads", "context"}
+    assert described.identity != EmbeddedServer(threads=1, context=512).describe().identity
 
 
 @needs_model
