@@ -260,6 +260,21 @@ class Conversation:
         read = (lambda reply: reply.read(_read_text)) if structured else Reply.prose
         return self._exchange([messages], read, _TEXT if structured else None, model, temperature)[0]
 
+    def ask_text_fitting(
+        self,
+        messages: Callable[[int], Sequence[Message]],
+        shown: int,
+        *,
+        model: str | ChatModel | None = None,
+        temperature: float | None = None,
+    ) -> str | None:
+        """Ask once for a text, as :meth:`ask_text`, with as much of the history as fits, as :meth:`ask_fitting`."""
+        while True:
+            text = self.ask_text(messages(shown), model=model, temperature=temperature)
+            if self.usage.log[-1].verdict != "too long" or shown == 0:
+                return text
+            shown //= 2
+
     def ask_fitting(
         self,
         messages: Callable[[int], Sequence[Message]],

@@ -14,10 +14,10 @@ from typing import get_args
 from harness import seeding
 from harness.errors import SpaceError
 from harness.spaces import Architecture
+from harness.spaces import SearchSpace
 from llm_strategies.models.reply import Rejected
 
 if TYPE_CHECKING:
-    from harness.spaces import SearchSpace
     from llm_strategies.models.reply import Reason
 
 Names = Literal["plain", "permuted", "ncode"]
@@ -83,6 +83,32 @@ class View:
         value = self.value(arch)
         return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 
+    def text(self, arch: Architecture) -> str:
+        """An architecture as one short text: the space's own string form, symbols joined by ``-``, or the code.
+
+        A plain space without a string form of its own has :meth:`write`.
+        """
+        match self.names:
+            case "ncode":
+                return self.space.ncode(arch)
+            case "permuted":
+                return "-".join(words[i] for words, i in zip(self._words, arch, strict=True))
+            case "plain":
+                text = self.space.format(arch)
+                return self.write(arch) if text == self.space.ncode(arch) else text
+
+    def part(self, decisions: Sequence[int]) -> View:
+        """The view of some decisions alone, in the same words: an architecture of it has a choice for each.
+
+        Args:
+            decisions: Their positions in the space.
+        """
+        names = [self._decisions[i] for i in decisions]
+        part = View(SearchSpace({name: self.space.decisions[name] for name in names}), self.names, 0)
+        part._words = [self._words[i] for i in decisions]
+        part._index = [self._index[i] for i in decisions]
+        return part
+
     def words(self, decision: int) -> list[Any]:
         """The choices of a decision as the model sees them; sorted where their order would say something."""
         words = self._words[decision]
@@ -92,11 +118,12 @@ class View:
         """One choice of a decision, given by its index in the space, as the model sees it."""
         return self._words[decision][choice]
 
-    def form(self, n: int = 1) -> str:
+    def form(self, n: int = 1, least: int | None = None) -> str:
         """How a reply has to look, in a sentence.
 
         Args:
             n: Number of architectures in the reply.
+            least: Smallest number of them, where a range is asked for and ``n`` is more than 1.
         """
         if self.names == "ncode":
             one = "<code>"
@@ -104,31 +131,37 @@ class View:
             one = "{" + ",".join(f'"{name}":"<choice>"' for name in self._decisions) + "}"
         if n > 1:
             quoted = f'"{one}"' if self.names == "ncode" else one
-            return f'Reply with JSON alone, holding {n} different architectures: {{"architectures":[{quoted}, ...]}}'
+            number = n if least in (None, n) else f"{least} to {n}"
+            whole = f'{{"architectures":[{quoted}, ...]}}'
+            return f"Reply with JSON alone, holding {number} different architectures: {whole}"
         whole = '{"architecture":"<code>"}' if self.names == "ncode" else one
         return f"Reply with JSON alone: {whole}"
 
     # What the model writes.
 
-    def schema(self, n: int = 1) -> dict[str, Any]:
-        """JSON schema that only legal replies with ``n`` architectures fit; its root is an object."""
-        if self.names == "ncode":
-            one: dict[str, Any] = {"type": "string", "pattern": self._pattern()}
-        else:
-            one = {
-                "type": "object",
-                "properties": {name: {"enum": self.words(i)} for i, name in enumerate(self._decisions)},
-                "required": list(self._decisions),
-                "additionalProperties": False,
-            }
-            if n == 1:
-                return one
-        many = {"type": "array", "items": one, "minItems": n, "maxItems": n}
+    def schema(self, n: int = 1, least: int | None = None) -> dict[str, Any]:
+        """JSON schema that only legal replies with ``n`` architectures fit, or with ``least`` to ``n`` where ``n`` is
+        more than 1; its root is an object."""
+        one = self.architecture_schema()
+        if n == 1 and self.names != "ncode":
+            return one
+        many = {"type": "array", "items": one, "minItems": least or n, "maxItems": n}
         key = "architecture" if n == 1 else "architectures"
         return {
             "type": "object",
             "properties": {key: one if n == 1 else many},
             "required": [key],
+            "additionalProperties": False,
+        }
+
+    def architecture_schema(self) -> dict[str, Any]:
+        """JSON schema of an architecture within a reply."""
+        if self.names == "ncode":
+            return {"type": "string", "pattern": self._pattern()}
+        return {
+            "type": "object",
+            "properties": {name: {"enum": self.words(i)} for i, name in enumerate(self._decisions)},
+            "required": list(self._decisions),
             "additionalProperties": False,
         }
 

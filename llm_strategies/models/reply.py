@@ -12,7 +12,15 @@ from typing import get_args
 from llm_strategies.models import parsing
 
 Reason = Literal[
-    "not JSON", "wrong shape", "illegal choice", "duplicate", "truncated", "refused", "empty", "too long"
+    "not JSON",
+    "wrong shape",
+    "illegal choice",
+    "duplicate",
+    "too costly",
+    "truncated",
+    "refused",
+    "empty",
+    "too long",
 ]
 REASONS: tuple[Reason, ...] = get_args(Reason)
 
@@ -26,7 +34,8 @@ class Rejected(Exception):
     """A reply, or an architecture in it, that cannot be used. It is counted, and the model may be asked again.
 
     Args:
-        reason: One of :data:`REASONS`. ``"too long"`` is a prompt that did not fit the model's context.
+        reason: One of :data:`REASONS`. ``"too costly"`` is an architecture over a limit of parameters or FLOPs;
+            ``"too long"`` is a prompt that did not fit the model's context.
     """
 
     def __init__(self, reason: Reason) -> None:
