@@ -125,17 +125,19 @@ class View:
             n: Number of architectures in the reply.
             least: Smallest number of them, where a range is asked for and ``n`` is more than 1.
         """
-        if self.names == "ncode":
-            one = "<code>"
-        else:
-            one = "{" + ",".join(f'"{name}":"<choice>"' for name in self._decisions) + "}"
+        one = self.architecture_form()
         if n > 1:
-            quoted = f'"{one}"' if self.names == "ncode" else one
             number = n if least in (None, n) else f"{least} to {n}"
-            whole = f'{{"architectures":[{quoted}, ...]}}'
-            return f"Reply with JSON alone, holding {number} different architectures: {whole}"
-        whole = '{"architecture":"<code>"}' if self.names == "ncode" else one
+            start = f"Reply with JSON alone, holding {number} different architectures"
+            return f'{start}: {{"architectures":[{one}, ...]}}'
+        whole = f'{{"architecture":{one}}}' if self.names == "ncode" else one
         return f"Reply with JSON alone: {whole}"
+
+    def architecture_form(self) -> str:
+        """How an architecture looks within a JSON reply."""
+        if self.names == "ncode":
+            return '"<code>"'
+        return "{" + ",".join(f'"{name}":"<choice>"' for name in self._decisions) + "}"
 
     # What the model writes.
 
