@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from harness.errors import StoreError
+from reports import benchmark_sheet
+from reports import costs
 from reports import curves
 from reports import figures
 from reports import formats
 from reports import html
+from reports import measured
 from reports import scores
 from reports import tables
 from reports.load import load_results
@@ -18,8 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    import pandas as pd
     from rich.table import Table
 
+    from reports.formats import Sheet
     from reports.load import Results
 
 
@@ -33,7 +38,8 @@ class Report:
     Attributes:
         page: The HTML page.
         markdown: All tables, as in ``report.md``.
-        console_tables: One per benchmark, within 100 columns; then one of what was left out, if anything was.
+        console_tables: One per benchmark, within 100 columns; then those over the whole sweep, and one of what was
+            left out, if anything was.
         files: Everything that was written, the page first.
     """
 
@@ -67,22 +73,28 @@ def build_report(sweep_folder: Path, out: Path | None = None) -> Report:
     sections = []
     for label, ceiling in known.items():
         table = tables.benchmark_table(results, label, runs, ceiling)
-        contents[f"table-{label}.csv"] = formats.to_csv(table).encode()
-        contents[f"table-{label}.tex"] = formats.to_latex(table).encode()
+        sheet = benchmark_sheet.sheet(table)
+        contents |= _files(f"table-{label}", sheet)
         pictures = []
         for panel in curves.panels(results, label, ceiling):
             name = f"curve-{label}-{panel.axis}"
             png, svg = figures.draw(panel)
             contents |= {f"{name}.png": png, f"{name}.svg": svg}
             pictures.append(html.Picture(name, svg, figures.describe(panel)))
-        sections.append(html.Section(table, pictures))
-    markdown = _markdown(results, sections)
+        sections.append(html.Section(sheet, table.facts, pictures, lacks_test="test" in ceiling.missing))
+    sheets = _sweep_sheets(results, runs)
+    for sheet in sheets:
+        contents |= _files(sheet.name, sheet)
+    markdown = _markdown(results, sections, sheets)
     contents["report.md"] = markdown.encode()
     contents["runs.csv"] = runs.to_csv(index=False, lineterminator="\n").encode()
-    contents = {"report.html": html.page(results, sections).encode()} | contents
+    seconds = measured.measured_runs(results)
+    contents["measured-seconds.csv"] = seconds.to_csv(index=False, lineterminator="\n").encode()
+    page = html.page(results, sections, sheets, measured.measured_sheet(results))
+    contents = {"report.html": page.encode()} | contents
 
     files = [_write(out / name, content) for name, content in contents.items()]
-    console_tables = [formats.to_console(section.table) for section in sections]
+    console_tables = [formats.to_console(sheet) for sheet in (*(s.sheet for s in sections), *sheets)]
     if results.left_out:
         console_tables.append(formats.left_out_to_console(results.left_out.values()))
     return Report(
@@ -93,11 +105,25 @@ def build_report(sweep_folder: Path, out: Path | None = None) -> Report:
     )
 
 
-def _markdown(results: Results, sections: Sequence[html.Section]) -> str:
+def _sweep_sheets(results: Results, runs: pd.DataFrame) -> list[Sheet]:
+    """The tables over the whole sweep that have something to say."""
+    sheets = [costs.cost_sheet(results, runs)]
+    return [sheet for sheet in sheets if sheet is not None]
+
+
+def _files(name: str, sheet: Sheet) -> dict[str, bytes]:
+    return {
+        f"{name}.csv": formats.to_csv(sheet).encode(),
+        f"{name}.tex": formats.to_latex(sheet).encode(),
+    }
+
+
+def _markdown(results: Results, sections: Sequence[html.Section], sheets: Sequence[Sheet]) -> str:
     parts = [f"# {results.name}\n"]
     for section in sections:
-        parts.append(formats.to_markdown(section.table))
+        parts.append(formats.to_markdown(section.sheet))
         parts += [f"![{picture.caption}]({picture.name}.svg)\n" for picture in section.pictures]
+    parts += [formats.to_markdown(sheet) for sheet in sheets]
     incomplete = [f"{path} failed." for path in results.runs.query("status == 'failed'")["path"]]
     incomplete += [f"{path} is not finished." for path in results.runs.query("status == 'running'")["path"]]
     incomplete += [f"{path} is missing." for path in results.missing]

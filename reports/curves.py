@@ -59,7 +59,8 @@ class Panel:
         curves: One per strategy with a finished run, in the order of the sweep.
         optimum: The best validation score of the space; NaN where not known.
         final: Whether values are scored as in the table; otherwise they are what the search saw.
-        cost_kind: Whether GPU hours are ``simulated`` or ``measured``.
+        cost_kind: Whether the GPU hours of evaluations are ``simulated`` or ``measured``.
+        llm_gpus: Whether GPU hours also hold those of language models.
         metric: As in ``run.json``.
     """
 
@@ -69,6 +70,7 @@ class Panel:
     optimum: float
     final: bool
     cost_kind: str
+    llm_gpus: bool
     metric: Mapping[str, Any]
 
 
@@ -90,6 +92,7 @@ def panels(results: Results, label: str, ceiling: Ceiling) -> tuple[Panel, Panel
     better = bool(record["metric"]["higher_is_better"])
     finished = runs[runs["finished"] & runs["ncode"].notna() & (runs["trials"] > 0)]
     trials = dict(iter(results.trials[results.trials["run"].isin(finished.index)].groupby("run")))
+    timings = dict(iter(results.timings[results.timings["run"].isin(finished.index)].groupby("run")))
     best = {run: _best_trials(frame, better) for run, frame in trials.items()}
 
     scores = None
@@ -108,7 +111,7 @@ def panels(results: Results, label: str, ceiling: Ceiling) -> tuple[Panel, Panel
             [statistics.by_architectures(values[run], trials[run]["duplicate"]) for run in members]
         )
         over_architectures.append(_curve(strategy, np.arange(1, aligned.shape[1] + 1, dtype=float), aligned))
-        hours = [trials[run]["gpu_seconds"].to_numpy() / 3600 for run in members]
+        hours = [_gpu_hours(trials[run], timings.get(run)) for run in members]
         grid = np.linspace(0, max(np.cumsum(h)[-1] for h in hours), _GRID_POINTS)
         spent = np.array(
             [statistics.by_cost(values[r], h, grid) for r, h in zip(members, hours, strict=True)]
@@ -120,12 +123,23 @@ def panels(results: Results, label: str, ceiling: Ceiling) -> tuple[Panel, Panel
         "optimum": ceiling.optimum["valid"],
         "final": ceiling.benchmark is not None and (not rescored or scores is not None),
         "cost_kind": record["cost_kind"],
+        "llm_gpus": bool((finished["llm_gpu_seconds"] > 0).any()),
         "metric": record["metric"],
     }
     return (
         Panel(axis="architectures", curves=tuple(over_architectures), **common),
         Panel(axis="gpu-hours", curves=tuple(over_hours), **common),
     )
+
+
+def _gpu_hours(trials: pd.DataFrame, timings: pd.DataFrame | None) -> Floats:
+    """GPU hours of each trial, its evaluation and the models that proposed it together."""
+    seconds = trials.set_index("trial")["gpu_seconds"]
+    if timings is not None:
+        seconds = seconds.add(
+            timings.set_index("trial")["llm_gpu_seconds"].reindex(seconds.index, fill_value=0)
+        )
+    return seconds.to_numpy() / 3600
 
 
 def _best_trials(trials: pd.DataFrame, better: bool) -> NDArray[np.intp]:

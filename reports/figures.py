@@ -67,7 +67,7 @@ def describe(panel: Panel) -> str:
     """What a figure shows, for its caption and for people who do not see it."""
     over = {
         "architectures": "distinct architectures",
-        "gpu-hours": f"{panel.cost_kind} GPU hours",
+        "gpu-hours": _gpu_hours(panel),
     }[panel.axis]
     scored = (
         "at the highest fidelity, mean over training seeds"
@@ -85,6 +85,11 @@ def describe(panel: Panel) -> str:
         f"over finished runs ({seeds})"
         f"{', with the 95 % bootstrap interval of the mean' if band else ''}."
     )
+
+
+def _gpu_hours(panel: Panel) -> str:
+    """What GPU hours are, with where they come from."""
+    return f"{panel.cost_kind} GPU hours{' and those of language models' if panel.llm_gpus else ''}"
 
 
 def _figure(panel: Panel) -> Figure:
@@ -118,7 +123,7 @@ def _figure(panel: Panel) -> Figure:
     axes.set_xlabel(
         "Distinct architectures"
         if panel.axis == "architectures"
-        else f"{panel.cost_kind.capitalize()} GPU hours"
+        else _gpu_hours(panel).capitalize().replace("gpu", "GPU")
     )
     axes.set_title(panel.benchmark)
     axes.grid(visible=True, color=INK, alpha=0.12, linewidth=0.6)

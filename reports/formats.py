@@ -1,9 +1,10 @@
-"""A table as text: Markdown, CSV, LaTeX, HTML cells, and for the terminal."""
+"""Tables as text: Markdown, CSV, LaTeX, HTML cells, and for the terminal."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -12,22 +13,16 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from reports.records import STATUSES
-
 if TYPE_CHECKING:
     from collections.abc import Callable
     from collections.abc import Iterable
-
-    from reports.tables import BenchmarkTable
+    from collections.abc import Mapping
+    from collections.abc import Sequence
 
 Row = dict[str, Any]
 
-ABSENT = ("missing", "left_out")
-"""Planned runs that are in no mean, beside the statuses of those that are read."""
-
 NOTHING = "\N{EN DASH}"
 _SUPERSCRIPTS = str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")
-_SPLIT_NAMES = {"valid": "Validation", "test": "Test"}
 
 
 @dataclass(frozen=True)
@@ -49,17 +44,19 @@ class Grid:
 
     Attributes:
         heads: Heads of the columns, with the marks of footnotes.
-        rows: Cells; the first one of a row names it.
+        names: How many of the first columns name a row.
+        rows: Cells.
         notes: Footnotes, each beginning with its mark, and what a narrow table has no column for.
     """
 
     heads: tuple[str, ...]
+    names: int
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class _Column:
+class Column:
     """How a column is made of a row.
 
     Attributes:
@@ -77,100 +74,139 @@ class _Column:
     optional: bool = False
 
 
-def grid(table: BenchmarkTable, *, narrow: bool = False) -> Grid:
+@dataclass(frozen=True)
+class Sheet:
+    """A table in all its forms.
+
+    Attributes:
+        name: What its files and its LaTeX label are called.
+        title: Its heading.
+        caption: What the numbers are.
+        frame: The raw numbers.
+        wide: As a page has space for.
+        narrow: Without the columns that a printed page or a terminal has no space for.
+        closing: What is said below it.
+        apart: First cell of the row that a rule parts from those above; ``None`` without one.
+    """
+
+    name: str
+    title: str
+    caption: str
+    frame: pd.DataFrame
+    wide: Grid
+    narrow: Grid
+    closing: str = ""
+    apart: str | None = None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is said below the wide form."""
+        return (*self.wide.notes, *([self.closing] if self.closing else ()))
+
+
+def lay_out(
+    columns: Sequence[Column],
+    rows: Sequence[Row],
+    *,
+    names: int = 1,
+    footnotes: Sequence[tuple[str, str]] = (),
+    ranks: Mapping[str, Sequence[int]] | None = None,
+    narrow: bool = False,
+) -> Grid:
     """Lay a table out.
 
     Args:
-        table: The numbers.
+        columns: Its columns.
+        rows: The numbers.
+        names: How many of the first columns name a row.
+        footnotes: Remarks on columns, as key and text.
+        ranks: Key of a column to the rank of each of its cells.
         narrow: Leave out columns that a printed page or a terminal has no space for.
     """
-    rows = table.frame.to_dict("records")
     # Space that is short is not spent on a column of zeros, such as tokens where no model was called.
     nothing = {"", NOTHING, "0"} if narrow else {"", NOTHING}
-    columns = [
+    shown = [
         column
-        for column in _columns(table)
+        for column in columns
         if (not narrow or column.short is not None)
         and (not column.optional or any(column.text(row) not in nothing for row in rows))
     ]
-    marks = [str(i).translate(_SUPERSCRIPTS) for i in range(1, len(table.footnotes) + 1)]
+    marks = [str(i).translate(_SUPERSCRIPTS) for i in range(1, len(footnotes) + 1)]
     at_head = {
-        column.key: " ".join(
-            m for m, (key, _) in zip(marks, table.footnotes, strict=True) if key == column.key
-        )
-        for column in columns
+        column.key: " ".join(m for m, (key, _) in zip(marks, footnotes, strict=True) if key == column.key)
+        for column in shown
     }
-    ranks = {split: _ranks(table, split) for split in _SPLIT_NAMES}
-    notes = [f"{mark} {text}" for mark, (_, text) in zip(marks, table.footnotes, strict=True)]
-    if narrow and (
-        incomplete := [f"{row['strategy']} {text}" for row in rows if (text := status_notes(row))]
-    ):
-        notes.append(f"Runs not complete: {'; '.join(incomplete)}.")
+    ranks = ranks or {}
     return Grid(
-        heads=tuple(str(c.short if narrow else c.head) + at_head[c.key] for c in columns),
+        heads=tuple(str(c.short if narrow else c.head) + at_head[c.key] for c in shown),
+        names=names,
         rows=tuple(
-            tuple(Cell(c.text(row), ranks[c.key][i] if c.key in ranks else 0) for c in columns)
+            tuple(Cell(c.text(row), ranks[c.key][i] if c.key in ranks else 0) for c in shown)
             for i, row in enumerate(rows)
         ),
-        notes=tuple(notes),
+        notes=tuple(f"{mark} {text}" for mark, (_, text) in zip(marks, footnotes, strict=True)),
     )
 
 
-def caption(table: BenchmarkTable) -> str:
-    """All facts of a table as one line."""
-    return " ".join(f"{name}: {text}." for name, text in table.facts)
+def with_note(grid: Grid, note: str) -> Grid:
+    """The same with a further note."""
+    return replace(grid, notes=(*grid.notes, note))
 
 
-def to_markdown(table: BenchmarkTable) -> str:
+def to_markdown(sheet: Sheet) -> str:
     """A section with heading, caption, table, notes. The best score is bold."""
-    cells = grid(table)
+    cells = sheet.wide
     frame = pd.DataFrame(
         [[f"**{c.text}**" if c.rank == 1 else c.text for c in row] for row in cells.rows], columns=cells.heads
     )
-    align = ["left", *["right"] * (len(cells.heads) - 1)]
+    align = ["left"] * cells.names + ["right"] * (len(cells.heads) - cells.names)
     body = frame.to_markdown(index=False, colalign=align, disable_numparse=True)
-    notes = "\n".join(f"{note}  " for note in (*cells.notes, table.comparison))
-    return f"## {table.benchmark}\n\n{caption(table)}\n\n{body}\n\n{notes}\n"
+    notes = "\n".join(f"{note}  " for note in sheet.notes)
+    return "\n\n".join(part for part in (f"## {sheet.title}", sheet.caption, body, notes) if part) + "\n"
 
 
-def to_csv(table: BenchmarkTable) -> str:
+def to_csv(sheet: Sheet) -> str:
     """The raw numbers, mean, standard deviation and count in columns of their own."""
-    return str(table.frame.to_csv(index=False, lineterminator="\n"))
+    return str(sheet.frame.to_csv(index=False, lineterminator="\n"))
 
 
-def to_latex(table: BenchmarkTable) -> str:
+def to_latex(sheet: Sheet) -> str:
     """A ``table`` environment for booktabs. The best score is bold, the second underlined."""
-    cells = grid(table, narrow=True)
+    cells = sheet.narrow
     frame = pd.DataFrame(
         [[_latex_cell(cell) for cell in row] for row in cells.rows], columns=list(map(_latex, cells.heads))
     )
+    said = [f"{sheet.title}.", sheet.caption, *cells.notes, sheet.closing]
     text = frame.style.hide(axis="index").to_latex(
-        column_format="l" + "r" * (len(cells.heads) - 1),
+        column_format="l" * cells.names + "r" * (len(cells.heads) - cells.names),
         hrules=True,
-        caption=_latex(" ".join([f"{table.benchmark}.", caption(table), *cells.notes, table.comparison])),
-        label=f"tab:{table.benchmark}",
+        caption=_latex(" ".join(part for part in said if part)),
+        label=f"tab:{sheet.name}",
         position="t",
         position_float="centering",
     )
-    # Styler has rules between all rows or none.
-    return str(text).replace("Optimum &", "\\midrule\nOptimum &", 1)
+    if sheet.apart is not None:
+        # Styler has rules between all rows or none.
+        text = str(text).replace(f"{sheet.apart} &", f"\\midrule\n{sheet.apart} &", 1)
+    return str(text)
 
 
-def to_console(table: BenchmarkTable) -> Table:
+def to_console(sheet: Sheet) -> Table:
     """A table that fits into 100 columns."""
-    cells = grid(table, narrow=True)
+    cells = sheet.narrow
     output = Table(
-        title=table.benchmark,
+        title=sheet.title,
         title_justify="left",
         title_style="bold",
-        caption="\n".join([caption(table), *cells.notes, table.comparison]),
+        caption="\n".join(part for part in (sheet.caption, *cells.notes, sheet.closing) if part),
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    output.add_column(cells.heads[0], overflow="ellipsis", vertical="bottom")
-    for head in cells.heads[1:]:
+    for head in cells.heads[: cells.names]:
+        output.add_column(head, overflow="ellipsis", vertical="bottom")
+    for head in cells.heads[cells.names :]:
         # On a narrow terminal a name may be cut, a number never.
         output.add_column(head.replace(" ", "\n"), justify="right", no_wrap=True, vertical="bottom")
     for row in cells.rows:
@@ -190,58 +226,14 @@ def left_out_to_console(sentences: Iterable[str]) -> Table:
     return output
 
 
-def _columns(table: BenchmarkTable) -> list[_Column]:
-    unit = f" {table.metric['unit']}" if table.metric["unit"] else ""
-    decimals = table.decimals
-    columns = [_Column("strategy", "Strategy", lambda row: str(row["strategy"]), "Strategy")]
-    for split, name in _SPLIT_NAMES.items():
-        columns += [
-            _Column(split, f"{name}{unit}", _spread(split, decimals), f"{split.capitalize()}{unit}"),
-            _Column(f"{split}_interval", f"{name}, 95 % interval", _between(split, decimals), optional=True),
-        ]
-    return [
-        *columns,
-        _Column("valid_distance", "Gap, validation", _fixed("valid_distance_mean", decimals), "Gap"),
-        _Column("test_distance", "Gap, test", _fixed("test_distance_mean", decimals), optional=True),
-        _Column("p_value", "p", _p_value(table), optional=True),
-        _Column("gpu_hours", "GPU hours", _amount("gpu_hours"), "GPU h"),
-        _Column("search_seconds", "Search s", _amount("search_seconds"), "Search s"),
-        _Column("llm_seconds", "LLM s", _amount("llm_seconds")),
-        _Column("llm_tokens", "LLM tokens", _count("llm_tokens"), "LLM tokens", optional=True),
-        _Column("rejected", "Invalid", _count("rejected"), "Inv.", optional=True),
-        _Column("duplicates", "Duplicates", _count("duplicates"), "Dup."),
-        _Column("architectures", "Distinct / trials", _distinct_of_trials),
-        _Column("runs", "Seeds", _seeds, "Seeds"),
-        _Column("notes", "Runs not complete", status_notes, optional=True),
-    ]
+def plain(key: str) -> Callable[[Row], str]:
+    """A name."""
+    return lambda row: str(row[key])
 
 
-def status_notes(row: Row) -> str:
-    """How many runs did not end by their budget, by status; empty where all did."""
-    if row["role"] == "optimum":
-        return ""
-    others = [status for status in (*STATUSES, *ABSENT) if status != "complete" and row[status]]
-    return ", ".join(f"{int(row[status])} {status.replace('_', ' ')}" for status in others)
+def spread(key: str, decimals: int) -> Callable[[Row], str]:
+    """Mean and standard deviation."""
 
-
-def _seeds(row: Row) -> str:
-    if row["role"] == "optimum":
-        return ""
-    scored, planned = int(row["complete"] + row["exhausted"] + row["stalled"]), int(row["runs"])
-    return str(scored) if scored == planned else f"{scored}/{planned}"
-
-
-def _ranks(table: BenchmarkTable, split: str) -> list[int]:
-    """Rank 1 and 2 of the strategies by mean, equal where they look equal; 0 for all others."""
-    frame = table.frame
-    means = frame[f"{split}_mean"].where(frame["role"] == "strategy").round(table.decimals)
-    if means.count() < 2:
-        return [0] * len(frame)
-    order = means.rank(method="dense", ascending=not table.metric["higher_is_better"])
-    return [int(rank) if rank <= 2 else 0 for rank in order]
-
-
-def _spread(key: str, decimals: int) -> Callable[[Row], str]:
     def text(row: Row) -> str:
         mean, std = row[f"{key}_mean"], row[f"{key}_std"]
         if math.isnan(mean):
@@ -251,64 +243,54 @@ def _spread(key: str, decimals: int) -> Callable[[Row], str]:
     return text
 
 
-def _between(key: str, decimals: int) -> Callable[[Row], str]:
+def between(key: str, decimals: int) -> Callable[[Row], str]:
+    """An interval."""
+
     def text(row: Row) -> str:
         low, high = row[f"{key}_low"], row[f"{key}_high"]
-        return _blank(row) if math.isnan(low) else f"{low:.{decimals}f} to {high:.{decimals}f}"
+        return blank(row) if math.isnan(low) else f"{low:.{decimals}f} to {high:.{decimals}f}"
 
     return text
 
 
-def _fixed(key: str, decimals: int) -> Callable[[Row], str]:
+def fixed(key: str, decimals: int) -> Callable[[Row], str]:
+    """A number with a fixed number of decimals."""
     return lambda row: NOTHING if math.isnan(row[key]) else f"{row[key]:.{decimals}f}"
 
 
-def _amount(key: str) -> Callable[[Row], str]:
+def amount(key: str) -> Callable[[Row], str]:
     """Three significant digits, without an exponent."""
 
     def text(row: Row) -> str:
-        value = row[f"{key}_mean"]
+        value = row[key]
         if math.isnan(value):
-            return _blank(row)
+            return blank(row)
         digits = 0 if value == 0 else max(0, min(4, 2 - math.floor(math.log10(abs(value)))))
         return f"{value:,.{digits}f}"
 
     return text
 
 
-def _count(key: str) -> Callable[[Row], str]:
-    """A mean of counts: whole where it is whole or large, else with one decimal."""
+def count(key: str) -> Callable[[Row], str]:
+    """A count, or a mean of counts: whole where it is whole or large, else with one decimal."""
 
     def text(row: Row) -> str:
-        value = row[f"{key}_mean"]
+        value = row[key]
         if math.isnan(value):
-            return _blank(row)
+            return blank(row)
         return f"{value:,.0f}" if float(value).is_integer() or value >= 1000 else f"{value:,.1f}"
 
     return text
 
 
-def _distinct_of_trials(row: Row) -> str:
-    distinct, trials = _count("architectures")(row), _count("trials")(row)
-    return distinct if distinct == _blank(row) else f"{distinct} / {trials}"
+def part_of(done: int, planned: int) -> str:
+    """``5``, or ``3/5`` where some are missing."""
+    return str(done) if done == planned else f"{done}/{planned}"
 
 
-def _p_value(table: BenchmarkTable) -> Callable[[Row], str]:
-    tested = table.frame["p_value"].notna().any()
-
-    def text(row: Row) -> str:
-        if tested and row["strategy"] == table.reference:
-            return "reference"
-        if math.isnan(row["p_value"]):
-            return _blank(row)
-        return "< 0.001" if row["p_value"] < 0.001 else f"{row['p_value']:.3f}"
-
-    return text
-
-
-def _blank(row: Row) -> str:
-    """A strategy without a value says so; the optimum has nothing to say about costs."""
-    return "" if row["role"] == "optimum" else NOTHING
+def blank(row: Row) -> str:
+    """What has no value says so; an optimum has nothing to say about costs."""
+    return "" if row.get("role") == "optimum" else NOTHING
 
 
 _LATEX = str.maketrans(

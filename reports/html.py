@@ -14,15 +14,13 @@ from markupsafe import Markup
 
 from reports.figures import INK
 from reports.figures import PALETTE
-from reports.formats import grid
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Sequence
 
-    from reports.formats import Grid
+    from reports.formats import Sheet
     from reports.load import Results
-    from reports.tables import BenchmarkTable
 
 _TRACEBACK_LINES = 15
 
@@ -44,18 +42,32 @@ class Picture:
 
 @dataclass(frozen=True)
 class Section:
-    """What the page says of one benchmark."""
+    """What the page says of one benchmark.
 
-    table: BenchmarkTable
+    Attributes:
+        sheet: Its table.
+        facts: What is true of the whole table, as name and text.
+        pictures: Its figures.
+        lacks_test: Whether there are no test scores.
+    """
+
+    sheet: Sheet
+    facts: Sequence[tuple[str, str]]
     pictures: Sequence[Picture]
+    lacks_test: bool
 
 
-def page(results: Results, sections: Sequence[Section]) -> str:
+def page(
+    results: Results, sections: Sequence[Section], sheets: Sequence[Sheet], seconds: Sheet | None
+) -> str:
     """The whole page.
 
     Args:
         results: The runs.
         sections: One per benchmark.
+        sheets: Tables over the whole sweep.
+        seconds: What was measured; no other part of the page differs between a sweep and its replay, but the times
+            and machines of the runs.
     """
     environment = Environment(
         loader=PackageLoader("reports"),
@@ -69,7 +81,9 @@ def page(results: Results, sections: Sequence[Section]) -> str:
     runs = results.runs
     return environment.get_template("report.html.j2").render(
         results=results,
-        sections=[(section, _grid(section)) for section in sections],
+        sections=sections,
+        sheets=sheets,
+        seconds=seconds,
         statuses=runs["status"].value_counts(sort=False).to_dict(),
         facts=_facts(results),
         strategies=_strategies(results),
@@ -77,14 +91,8 @@ def page(results: Results, sections: Sequence[Section]) -> str:
             (run.path, _tail(run.error)) for run in runs.itertuples() if run.status == "failed" or run.error
         ],
         unfinished=[(run.path, run.trials) for run in runs.itertuples() if run.status == "running"],
-        lacks_test=[
-            s.table.benchmark for s in sections if any(key == "test" for key, _ in s.table.footnotes)
-        ],
+        lacks_test=[section.sheet.name for section in sections if section.lacks_test],
     )
-
-
-def _grid(section: Section) -> Grid:
-    return grid(section.table)
 
 
 def _facts(results: Results) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from typing import Any
@@ -27,9 +28,14 @@ if TYPE_CHECKING:
     from reports.records import Run
 
 COUNTS = ("rejected", "llm_calls", "prompt_tokens", "completion_tokens")
-SECONDS = ("search_seconds", "llm_seconds", "evaluation_seconds")
+SECONDS = ("search_seconds", "llm_seconds", "evaluation_seconds", "llm_gpu_seconds")
+
+FALLBACK = "fallback"
+"""``source`` of a trial that a strategy drew at random because its model gave nothing usable."""
 
 Lines = list[dict[str, Any]]
+
+_WRONG = (KeyError, TypeError, ValueError, AttributeError, OverflowError)
 
 
 @dataclass(frozen=True)
@@ -46,12 +52,15 @@ class Results:
             labels ``benchmark`` and ``strategy``, ``seed``, ``path`` (below the sweep's folder), ``status``,
             ``finished`` (it ended by itself), ``spec``, ``record`` (the whole of ``run.json``), ``ncode`` and
             ``text`` of the recommendation (``None`` without one), ``error`` (traceback or ``None``), and what
-            it spent: ``trials``, ``architectures``, ``duplicates``, ``pruned``, ``gpu_seconds``,
-            :data:`COUNTS`, :data:`SECONDS`.
+            it spent: ``trials``, ``architectures``, ``duplicates``, ``pruned``, ``fallbacks``, ``gpu_seconds`` (of
+            evaluation), :data:`COUNTS`, :data:`SECONDS`; ``reasons`` is ``rejected`` by reason.
         trials: One row per trial, in the order of the runs. Columns: ``run`` (index of :attr:`runs`),
             ``trial``, ``ncode``, ``state``, ``valid``, ``fidelity``, ``gpu_seconds``, ``duplicate``,
-            :data:`COUNTS`.
+            ``attributes`` (what the strategy attached), :data:`COUNTS`.
         timings: One row per trial: ``run``, ``trial``, :data:`SECONDS`.
+        calls: One row per call of a language model that was recorded: ``run``, ``model``, ``verdict`` (``used``,
+            or why the reply was thrown away), ``prompt_tokens``, ``completion_tokens``, ``seconds``,
+            ``gpu_seconds``.
         missing: Planned runs that have no folder yet, as ``benchmark/strategy/seed-n``.
         left_out: Path below the sweep's folder to one sentence that says why it is in no frame, for every
             run folder that is damaged or does not belong to the sweep.
@@ -66,6 +75,7 @@ class Results:
     runs: pd.DataFrame
     trials: pd.DataFrame
     timings: pd.DataFrame
+    calls: pd.DataFrame
     missing: tuple[str, ...]
     left_out: Mapping[str, str]
     remarks: tuple[str, ...]
@@ -106,10 +116,10 @@ def load_results(folder: Path) -> Results:
     benchmarks = _in_order(plan["benchmarks"], (reader.benchmark for reader in readers))
     strategies = _in_order(plan["strategies"], (reader.strategy for reader in readers))
     readers.sort(key=lambda r: (benchmarks.index(r.benchmark), strategies.index(r.strategy), r.seed))
-    whole, trials, timings = [], [], []
+    whole, trials, timings, calls = [], [], [], []
     for reader in readers:
         try:
-            columns, seconds = reader.trials(), reader.timings()
+            columns, (seconds, replies) = reader.trials(), reader.timings()
         except DataError as error:
             left_out[reader.name] = f"{reader.name} is damaged ({error}); it is left out."
             continue
@@ -117,6 +127,7 @@ def load_results(folder: Path) -> Results:
         whole.append(reader)
         trials.append(columns)
         timings.append(seconds)
+        calls.append(replies)
     if not whole:
         raise StoreError(f"{folder}: this sweep has no run that counts. {' '.join(left_out.values())}")
     present = {reader.name for reader in whole} | (left_out.keys() - unmade)
@@ -129,6 +140,7 @@ def load_results(folder: Path) -> Results:
         runs=_frame([r.row(t, s) for r, t, s in zip(whole, trials, timings, strict=True)]),
         trials=_stack(trials, _TRIAL_COLUMNS),
         timings=_stack(timings, _TIMING_COLUMNS),
+        calls=_stack(calls, _CALL_COLUMNS),
         missing=tuple(path for path in plan["runs"] if path not in present),
         left_out=left_out,
         remarks=(*left_out.values(), *remarks),
@@ -171,11 +183,17 @@ class _RunReader:
 
     def trials(self) -> dict[str, np.ndarray]:
         """Column name to values, one per trial."""
-        return self._columns("trajectory.jsonl", _TRIAL_COLUMNS)
+        file = self.path / "trajectory.jsonl"
+        return _columns(file, self._lines(file), _TRIAL_COLUMNS)
 
-    def timings(self) -> dict[str, np.ndarray]:
-        """Column name to values, one per trial."""
-        return self._columns("timings.jsonl", _TIMING_COLUMNS)
+    def timings(self) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """Column name to values, one per trial, and the same per call of a model."""
+        file = self.path / "timings.jsonl"
+        lines = self._lines(file)
+        seconds = _columns(file, lines, _TIMING_COLUMNS | {"calls": _CALLS})
+        calls = [call for calls in seconds.pop("calls") for call in calls]
+        # Those of a last proposal that became no trial are in run.json.
+        return seconds, _columns(file, [*calls, *self.record.last_calls], _CALL_COLUMNS, each="call")
 
     def check_totals(self, trials: Mapping[str, np.ndarray]) -> None:
         """Remark where a finished run has lost trials, or lacks its recommendation."""
@@ -199,6 +217,7 @@ class _RunReader:
         # a run that goes on were written when it started.
         known = {key: getattr(totals, key) for key in (*COUNTS, *SECONDS)}
         known["rejected"] = sum(totals.rejected.values())
+        reasons = Counter(totals.rejected) | sum(map(Counter, trials["reasons"]), Counter())
         return {
             "benchmark": self.benchmark,
             "strategy": self.strategy,
@@ -215,22 +234,12 @@ class _RunReader:
             "architectures": len(trials["trial"]) - duplicates,
             "duplicates": duplicates,
             "pruned": int((trials["state"] == "pruned").sum()),
+            "fallbacks": sum(attributes.get("source") == FALLBACK for attributes in trials["attributes"]),
+            "reasons": dict(sorted(reasons.items())),
             "gpu_seconds": float(trials["gpu_seconds"].sum()),
             **{key: max(known[key], int(trials[key].sum())) for key in COUNTS},
             **{key: max(known[key], float(timings[key].sum())) for key in SECONDS},
         }
-
-    def _columns(self, file_name: str, columns: Mapping[str, _Column]) -> dict[str, np.ndarray]:
-        file = self.path / file_name
-        lines = self._lines(file)
-        try:
-            return {
-                key: np.array([column.take(line) for line in lines], dtype=column.dtype)
-                for key, column in columns.items()
-            }
-        except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
-            _locate(file, lines, columns)
-            raise
 
     def _lines(self, file: Path) -> Lines:
         """The whole lines of a JSONL file, parsed; none where the file is not there yet."""
@@ -266,7 +275,31 @@ class _RunReader:
         return lines
 
 
-def _locate(file: Path, lines: Lines, columns: Mapping[str, _Column]) -> None:
+def _columns(
+    file: Path, lines: Lines, columns: Mapping[str, _Column], each: str = "line"
+) -> dict[str, np.ndarray]:
+    """Column name to values; an error names the line (or what ``each`` is called) that is not as it should be."""
+    try:
+        return {
+            key: _array([column.take(line) for line in lines], column.dtype)
+            for key, column in columns.items()
+        }
+    except _WRONG:
+        _locate(file, lines, columns, each)
+        raise
+
+
+def _array(values: Sequence[Any], dtype: type) -> np.ndarray:
+    if dtype is not object:
+        return np.array(values, dtype=dtype)
+    # Lists stay lists, also where all are of one length.
+    array = np.empty(len(values), dtype=object)
+    for i, value in enumerate(values):
+        array[i] = value
+    return array
+
+
+def _locate(file: Path, lines: Lines, columns: Mapping[str, _Column], each: str) -> None:
     """Name the line that does not hold what the format says.
 
     Raises:
@@ -275,9 +308,9 @@ def _locate(file: Path, lines: Lines, columns: Mapping[str, _Column]) -> None:
     for number, line in enumerate(lines, start=1):
         for key, column in columns.items():
             try:
-                np.array(column.take(line), dtype=column.dtype)
-            except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
-                raise DataError(f"{file}, line {number}: {key!r} is missing or of a wrong type.") from None
+                _array([column.take(line)], column.dtype)
+            except _WRONG:
+                raise DataError(f"{file}, {each} {number}: {key!r} is missing or of a wrong type.") from None
 
 
 @dataclass(frozen=True)
@@ -290,6 +323,18 @@ class _Column:
 
 def _plain(key: str, dtype: type) -> _Column:
     return _Column(lambda line: line[key], dtype)
+
+
+def _optional(key: str, kind: type) -> _Column:
+    """A JSON object or list that is left out where it is empty."""
+
+    def take(line: dict[str, Any]) -> Any:
+        value = line.get(key, kind())
+        if not isinstance(value, kind):
+            raise TypeError(f"{key} is no {kind.__name__}")
+        return value
+
+    return _Column(take, object)
 
 
 def _llm(key: str) -> _Column:
@@ -305,12 +350,29 @@ _TRIAL_COLUMNS = {
     "fidelity": _plain("fidelity", int),
     "gpu_seconds": _plain("gpu_seconds", float),
     "duplicate": _plain("duplicate", bool),
+    "attributes": _optional("attributes", dict),
+    "reasons": _optional("rejected", dict),
     "rejected": _Column(lambda line: sum(line["rejected"].values()) if "rejected" in line else 0, int),
     "llm_calls": _llm("calls"),
     "prompt_tokens": _llm("prompt_tokens"),
     "completion_tokens": _llm("completion_tokens"),
 }
-_TIMING_COLUMNS = {"trial": _plain("trial", int)} | {key: _plain(key, float) for key in SECONDS}
+_TIMING_COLUMNS = {"trial": _plain("trial", int)} | {
+    # GPU seconds of models are there only where a model was called.
+    key: _Column(lambda line: line.get("llm_gpu_seconds", 0.0), float)
+    if key == "llm_gpu_seconds"
+    else _plain(key, float)
+    for key in SECONDS
+}
+_CALLS = _optional("calls", list)
+_CALL_COLUMNS = {
+    "model": _plain("model", object),
+    "verdict": _plain("verdict", object),
+    "prompt_tokens": _plain("prompt_tokens", int),
+    "completion_tokens": _plain("completion_tokens", int),
+    "seconds": _plain("seconds", float),
+    "gpu_seconds": _plain("gpu_seconds", float),
+}
 
 
 def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
@@ -323,7 +385,7 @@ def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 def _stack(parts: Sequence[Mapping[str, np.ndarray]], columns: Mapping[str, _Column]) -> pd.DataFrame:
     """One frame of the columns of all runs, with the position of the run in ``run``."""
-    lengths = [len(part["trial"]) for part in parts]
+    lengths = [len(part[next(iter(columns))]) for part in parts]
     frame = pd.DataFrame({key: np.concatenate([part[key] for part in parts]) for key in columns})
     frame.insert(0, "run", np.repeat(np.arange(len(parts)), lengths))
     return frame

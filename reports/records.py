@@ -25,7 +25,7 @@ from harness.store import FORMAT
 if TYPE_CHECKING:
     from pathlib import Path
 
-Status = Literal["complete", "exhausted", "stalled", "failed", "running"]
+Status = Literal["complete", "exhausted", "stalled", "failed", "parked", "running"]
 STATUSES: tuple[str, ...] = get_args(Status)
 
 Json = dict[str, Any]
@@ -81,6 +81,7 @@ class _Totals(BaseModel):
     search_seconds: float = 0.0
     llm_seconds: float = 0.0
     evaluation_seconds: float = 0.0
+    llm_gpu_seconds: float = 0.0
 
 
 class _Recommendation(BaseModel):
@@ -101,7 +102,9 @@ class RunRecord(_Session):
     sessions: list[_Session] = Field(default_factory=list)
     started: str | None = None
     ended: str | None = None
+    seconds: float = 0.0
     totals: _Totals = _Totals()
+    last_calls: list[Json] = Field(default_factory=list)
     recommendation: _Recommendation | None = None
 
 

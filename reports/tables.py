@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from typing import Any
@@ -11,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from harness.budget import Budget
+from harness.store import FINISHED
 from reports import statistics
 from reports.records import STATUSES
 from reports.scores import SPLITS
@@ -26,20 +29,30 @@ FLOOR = "random_search"
 
 MEASURES = (
     "gpu_hours",
-    "search_seconds",
+    "evaluation_gpu_hours",
+    "llm_gpu_hours",
     "llm_seconds",
-    "evaluation_seconds",
     "llm_calls",
+    "prompt_tokens",
+    "completion_tokens",
     "llm_tokens",
     "rejected",
+    "fallbacks",
     "duplicates",
     "architectures",
     "trials",
     "pruned",
 )
-"""What a run spent or counted; a table gives mean and standard deviation over runs."""
+"""What a run spent or counted; a table gives mean and standard deviation over runs.
+
+All of it comes from trajectories and transcripts, so a replay from transcripts gives the same tables. What a clock
+measured beside them is in :mod:`reports.measured`.
+"""
 
 OPTIMUM = "Optimum"
+
+ABSENT = ("missing", "left_out")
+"""Planned runs that are in no mean, beside the statuses of those that are read."""
 
 _SPLIT_NAMES = {"valid": "validation", "test": "test"}
 
@@ -54,9 +67,7 @@ class BenchmarkTable:
             ``strategy``, ``role`` (``strategy`` or ``optimum``); per split ``<split>_mean``, ``_std``,
             ``_low``, ``_high`` (95 % bootstrap interval of the mean), ``_n`` (runs scored),
             ``<split>_distance_mean``, ``_std``; per measure of :data:`MEASURES` ``_mean`` and ``_std``;
-            ``p_value`` against the best baseline; ``runs`` (planned or found) and the number of them per
-            status, ``missing`` (planned, but not there) and ``left_out`` (planned, but what is there is not
-            that run, or damaged).
+            ``p_value`` against the best baseline; and what :func:`status_counts` gives.
         facts: What a caption must say, as name and text.
         footnotes: Remarks on columns, as ``(column, text)``: the text belongs at the head of that column.
         comparison: What was tested against what, and how; or why no test is possible.
@@ -82,12 +93,55 @@ def run_table(results: Results, scores: pd.DataFrame) -> pd.DataFrame:
     runs = results.runs
     frame = runs[["benchmark", "strategy", "seed", "status", "ncode", "text"]].copy()
     frame[list(SPLITS)] = scores
-    frame["gpu_hours"] = runs["gpu_seconds"] / 3600
-    frame["llm_tokens"] = runs["prompt_tokens"] + runs["completion_tokens"]
-    for measure in MEASURES:
-        if measure not in frame:
-            frame[measure] = runs[measure]
-    return frame
+    evaluation, llm = runs["gpu_seconds"] / 3600, runs["llm_gpu_seconds"] / 3600
+    measures = runs.assign(
+        gpu_hours=evaluation + llm,
+        evaluation_gpu_hours=evaluation,
+        llm_gpu_hours=llm,
+        llm_tokens=runs["prompt_tokens"] + runs["completion_tokens"],
+    )
+    return pd.concat([frame, measures[list(MEASURES)]], axis=1)
+
+
+def status_counts(results: Results) -> pd.DataFrame:
+    """How the runs of each strategy on each benchmark ended.
+
+    Args:
+        results: The runs.
+
+    Returns:
+        One row per benchmark and strategy of which a run is planned or there, in the order of the sweep. Columns:
+        ``benchmark``, ``strategy``; the number of runs per status, ``missing`` (planned, but not there) and
+        ``left_out`` (planned, but what is there is not that run, or damaged); ``runs``, their sum; ``finished``,
+        those that a mean is taken of.
+    """
+    absent = {
+        "missing": Counter(_group(path) for path in results.missing),
+        "left_out": Counter(
+            map(_group, set(results.left_out) & set(results.plan["runs"]) - set(results.missing))
+        ),
+    }
+    found = Counter(results.runs[["benchmark", "strategy", "status"]].itertuples(index=False, name=None))
+    rows = []
+    for benchmark, strategy in itertools.product(results.benchmarks, results.strategies):
+        counts = {status: found[benchmark, strategy, status] for status in STATUSES}
+        counts |= {kind: number[benchmark, strategy] for kind, number in absent.items()}
+        if runs := sum(counts.values()):
+            finished = sum(counts[status] for status in FINISHED)
+            rows.append(
+                {"benchmark": benchmark, "strategy": strategy, **counts, "runs": runs, "finished": finished}
+            )
+    return pd.DataFrame(rows)
+
+
+def status_notes(row: Mapping[str, Any]) -> str:
+    """How many runs did not end by their budget, by status; empty where all did.
+
+    Args:
+        row: Has what :func:`status_counts` gives.
+    """
+    others = [status for status in (*STATUSES, *ABSENT) if status != "complete" and not pd.isna(row[status])]
+    return ", ".join(f"{int(row[s])} {s.replace('_', ' ')}" for s in others if row[s])
 
 
 def benchmark_table(results: Results, label: str, table: pd.DataFrame, ceiling: Ceiling) -> BenchmarkTable:
@@ -107,27 +161,16 @@ def benchmark_table(results: Results, label: str, table: pd.DataFrame, ceiling: 
     record = runs["record"].iloc[0]
     better = bool(record["metric"]["higher_is_better"])
     finished = table[runs["finished"]]
-    absent = {
-        "missing": _strategies_of(results.missing, label),
-        "left_out": _strategies_of(
-            set(results.left_out) & set(results.plan["runs"]) - set(results.missing), label
-        ),
-    }
-
     rows = []
-    for strategy in results.strategies:
-        statuses = runs.loc[runs["strategy"] == strategy, "status"]
-        lost = {kind: strategies.count(strategy) for kind, strategies in absent.items()}
-        if len(statuses) or any(lost.values()):
-            row: dict[str, Any] = {"strategy": strategy, "role": "strategy"}
-            row |= _measured(finished[finished["strategy"] == strategy], ceiling, better)
-            counts = {status: int((statuses == status).sum()) for status in STATUSES}
-            rows.append(row | counts | lost)
+    for counts in status_counts(results).query("benchmark == @label").to_dict("records"):
+        own = finished[finished["strategy"] == counts["strategy"]]
+        rows.append(
+            {"strategy": counts["strategy"], "role": "strategy"} | _measured(own, ceiling, better) | counts
+        )
     frame = pd.DataFrame([*rows, _optimum(ceiling)])
-    frame.insert(0, "benchmark", label)
-    frame["runs"] = frame[[*STATUSES, *absent]].sum(axis=1, min_count=1)
+    frame = frame[["benchmark", *frame.columns.drop("benchmark")]].assign(benchmark=label)
     # The optimum has no counts, and a whole number must not look like a measurement.
-    whole = [*STATUSES, *absent, "runs", *(f"{split}_n" for split in SPLITS)]
+    whole = [*STATUSES, *ABSENT, "runs", "finished", *(f"{split}_n" for split in SPLITS)]
     frame[whole] = frame[whole].astype("Int64")
 
     split = "valid" if "test" in ceiling.missing else "test"
@@ -146,9 +189,9 @@ def benchmark_table(results: Results, label: str, table: pd.DataFrame, ceiling: 
     )
 
 
-def _strategies_of(paths: Iterable[str], label: str) -> list[str]:
-    parts = (path.split("/") for path in paths)
-    return [strategy for benchmark, strategy, _ in parts if benchmark == label]
+def _group(path: str) -> tuple[str, str]:
+    benchmark, strategy, _ = path.split("/")
+    return benchmark, strategy
 
 
 def _measured(runs: pd.DataFrame, ceiling: Ceiling, better: bool) -> dict[str, float]:
@@ -237,8 +280,25 @@ def _footnotes(runs: pd.DataFrame, ceiling: Ceiling, stopped: Iterable[str]) -> 
         if split in ceiling.missing
     ]
     kinds = ", ".join(_distinct(record["cost_kind"] for record in runs["record"]))
-    costs = f"GPU hours of evaluation are {kinds}; all costs and counts are means per run."
-    return (*notes, ("gpu_hours", costs))
+    costs = f"Evaluation ({kinds})"
+    if runs["llm_calls"].any():
+        costs += " plus the language models' share of their servers' GPUs (measured; none on a CPU)"
+    costs += "; all costs and counts are means per run."
+    return (*notes, *_fallbacks(runs), ("gpu_hours", costs))
+
+
+def _fallbacks(runs: pd.DataFrame) -> list[tuple[str, str]]:
+    """How much of each strategy's search was none of its model's: also that of runs that count in no mean."""
+    sentences = []
+    for strategy, group in runs.groupby("strategy", sort=False):
+        drawn, trials = int(group["fallbacks"].sum()), int(group["trials"].sum())
+        if drawn:
+            sentences.append(
+                f"{strategy} drew {drawn} of its {trials} trials ({drawn / trials:.1%}) at random"
+            )
+    if not sentences:
+        return []
+    return [("strategy", f"{'; '.join(sentences)}, because the model gave nothing usable for them.")]
 
 
 def _stopped(results: Results, runs: pd.DataFrame) -> list[str]:

@@ -107,6 +107,7 @@ class Folder:
         recommend: str | None = None,
         spec: Row | None = None,
         changes: dict[int, Row] | None = None,
+        timings: dict[int, Row] | None = None,
         record: Row | None = None,
     ) -> Path:
         """Write a run.
@@ -120,6 +121,7 @@ class Folder:
             recommend: NCode; the best of the trials without.
             spec: Keys of the specification that differ.
             changes: Keys of single trials that differ.
+            timings: Keys of the timings of single trials that differ.
             record: Keys of ``run.json`` that differ.
         """
         folder = self.path / "toy-a" / strategy / f"seed-{seed}"
@@ -143,12 +145,13 @@ class Folder:
                 | (changes or {}).get(number, {})
             )
             seen.add(ncode)
-        timings = [
+        seconds = [
             {"trial": row["trial"], "search_seconds": 0.5, "llm_seconds": 0.25, "evaluation_seconds": 0.0}
+            | (timings or {}).get(row["trial"], {})
             for row in rows
         ]
         write_lines(folder / "trajectory.jsonl", rows)
-        write_lines(folder / "timings.jsonl", timings)
+        write_lines(folder / "timings.jsonl", seconds)
         ended = status in {"complete", "exhausted", "stalled"}
         best = recommend or (max(rows, key=lambda row: row["valid"])["ncode"] if rows else None)
         content = {
@@ -186,6 +189,27 @@ class Folder:
         if error is not None:
             (folder / "error.txt").write_text(error)
         return folder
+
+
+def call(verdict: str = "used", model: str = "m", **changes: Any) -> Row:
+    """A call of a model, as ``timings.jsonl`` holds it: 100 tokens read, 10 written, 2 seconds, half of a GPU's."""
+    return {
+        "key": "k",
+        "model": model,
+        "verdict": verdict,
+        "prompt_tokens": 100,
+        "completion_tokens": 10,
+        "started": 0.0,
+        "seconds": 2.0,
+        "gpu_seconds": 1.0,
+    } | changes
+
+
+def llm(*calls: Row) -> tuple[Row, Row]:
+    """What a trial's line and its line of timings hold of its calls."""
+    tokens = {key: sum(call[key] for call in calls) for key in ("prompt_tokens", "completion_tokens")}
+    seconds = {f"llm_{key}": sum(call[key] for call in calls) for key in ("seconds", "gpu_seconds")}
+    return {"llm": {"calls": len(calls)} | tokens}, seconds | {"calls": list(calls)}
 
 
 def write_lines(path: Path, rows: Sequence[Row]) -> None:

@@ -62,6 +62,7 @@ def test_files(compared):
         "curve-toy-a-architectures.svg",
         "curve-toy-a-gpu-hours.png",
         "curve-toy-a-gpu-hours.svg",
+        "measured-seconds.csv",
         "report.html",
         "report.md",
         "runs.csv",

@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 from harness.errors import DataError
+from reports import benchmark_sheet
 from reports import formats
 from reports import scores
 from reports import tables
@@ -21,6 +22,7 @@ from tests.reports.conftest import Folder
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from reports.formats import Sheet
     from reports.tables import BenchmarkTable
 
 
@@ -33,9 +35,13 @@ def table_of(folder: Path) -> BenchmarkTable:
     )
 
 
+def sheet_of(folder: Path) -> Sheet:
+    return benchmark_sheet.sheet(table_of(folder))
+
+
 def printed(table: BenchmarkTable, width: int = 100) -> str:
     console = Console(width=width, file=io.StringIO())
-    console.print(formats.to_console(table))
+    console.print(formats.to_console(benchmark_sheet.sheet(table)))
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
 
 
@@ -54,14 +60,12 @@ def test_numbers_by_hand(compared):
     assert evolution["trials_mean"] == pytest.approx(10 / 3)
     assert evolution["architectures_mean"] == 3
     assert evolution["duplicates_mean"] == pytest.approx(1 / 3)
-    # Trials 4, 3, 3 at half a second each.
-    assert evolution["search_seconds_mean"] == pytest.approx(5 / 3)
     assert evolution["valid_n"] == evolution["complete"] == 3
     assert frame.loc["Optimum", ["valid_mean", "test_mean"]].tolist() == [72, 62]
 
 
 def test_as_shown(compared):
-    markdown = formats.to_markdown(table_of(compared))
+    markdown = formats.to_markdown(sheet_of(compared))
     random = next(line for line in markdown.splitlines() if line.startswith("| random_search"))
     cells = [cell.strip() for cell in random.strip("|").split("|")]
     assert cells[1] == "64.33 ± 4.93"
@@ -102,13 +106,13 @@ def test_a_missing_test_split_is_never_replaced(tmp_path):
     assert (
         table.frame[[c for c in table.frame if c.startswith("test_") and c != "test_n"]].isna().all(axis=None)
     )
-    cells = formats.grid(table)
+    cells = benchmark_sheet.sheet(table).wide
     column = next(i for i, head in enumerate(cells.heads) if head.startswith("Test"))
     assert [row[column].text for row in cells.rows] == ["–", "–", "–"]
     assert cells.heads[column] == "Test %¹"
     assert cells.notes[0].startswith("¹ No test score: the data behind these runs hold none")
-    assert "Reported: validation, 100" in formats.caption(table)
-    csv = pd.read_csv(io.StringIO(formats.to_csv(table)))
+    assert "Reported: validation, 100" in benchmark_sheet.sheet(table).caption
+    csv = pd.read_csv(io.StringIO(formats.to_csv(benchmark_sheet.sheet(table))))
     assert csv["test_mean"].isna().all()
 
 
@@ -131,12 +135,12 @@ def test_runs_that_did_not_complete_are_counted(tmp_path):
         1,
         1,
     ]
-    cells = [cell.text for cell in formats.grid(table).rows[0]]
+    cells = [cell.text for cell in benchmark_sheet.sheet(table).wide.rows[0]]
     assert "3/6" in cells
     notes = "1 exhausted, 1 stalled, 1 failed, 1 running, 1 missing"
     assert notes in cells
     assert f"Runs not complete: random_search {notes}." in " ".join(printed(table).split())
-    assert notes in formats.to_latex(table)
+    assert notes in formats.to_latex(benchmark_sheet.sheet(table))
 
 
 def test_a_strategy_without_a_finished_run_still_has_a_row(tmp_path):
@@ -144,7 +148,7 @@ def test_a_strategy_without_a_finished_run_still_has_a_row(tmp_path):
     folder.run("random_search", 0, "00")
     folder.run("broken", 0, "", status="failed", error="Traceback")
     table = table_of(folder.path)
-    row = [cell.text for cell in formats.grid(table).rows[1]]
+    row = [cell.text for cell in benchmark_sheet.sheet(table).wide.rows[1]]
     assert row[:2] == ["broken", "–"]
     assert "0/1" in row
 
@@ -153,7 +157,7 @@ def test_best_and_second_are_marked_and_equals_are_equal(tmp_path):
     folder = Folder(tmp_path / "s", ["random_search", "a", "b", "c"])
     for strategy, ncode in (("random_search", "00"), ("a", "22"), ("b", "22"), ("c", "21")):
         folder.run(strategy, 0, ncode)
-    ranks = [row[1].rank for row in formats.grid(table_of(folder.path)).rows]
+    ranks = [row[1].rank for row in sheet_of(folder.path).wide.rows]
     assert ranks == [0, 1, 1, 2, 0]
 
 
@@ -163,8 +167,8 @@ def test_lower_is_better(tmp_path):
     folder.run("random_search", 0, "21", record={"metric": metric})
     folder.run("a", 0, "00", record={"metric": metric})
     table = table_of(folder.path)
-    assert [row[1].rank for row in formats.grid(table).rows] == [2, 1, 0]
-    assert formats.grid(table).rows[0][1].text == "71.0000"
+    assert [row[1].rank for row in benchmark_sheet.sheet(table).wide.rows] == [2, 1, 0]
+    assert benchmark_sheet.sheet(table).wide.rows[0][1].text == "71.0000"
 
 
 def test_trials_that_were_stopped_early_are_told(tmp_path):
@@ -177,7 +181,7 @@ def test_trials_that_were_stopped_early_are_told(tmp_path):
         "strategy",
         "Random search is not among these strategies, so this table has no floor.",
     ) in table.footnotes
-    assert formats.grid(table).heads[0] == "Strategy¹ ²"
+    assert benchmark_sheet.sheet(table).wide.heads[0] == "Strategy¹ ²"
 
 
 def test_runs_that_are_left_out_are_counted_apart(tmp_path):
@@ -192,7 +196,7 @@ def test_runs_that_are_left_out_are_counted_apart(tmp_path):
     # Seed 7 was not planned.
     assert row[["runs", "complete", "left_out", "missing"]].tolist() == [2, 1, 1, 0]
     assert table.frame.iloc[1][["runs", "left_out", "missing"]].tolist() == [2, 1, 1]
-    cells = [[cell.text for cell in line] for line in formats.grid(table).rows]
+    cells = [[cell.text for cell in line] for line in benchmark_sheet.sheet(table).wide.rows]
     assert "1/2" in cells[0]
     assert cells[0][-1] == "1 left out"
     assert cells[1][-1] == "1 missing, 1 left out"
@@ -202,23 +206,23 @@ def test_a_budget_too_small_for_one_trial_is_told(tmp_path):
     folder = Folder(tmp_path / "s", ["random_search"], [0, 1])
     folder.run("random_search", 0, "")
     folder.run("random_search", 1, "")
-    notes = formats.grid(table_of(folder.path)).notes
+    notes = sheet_of(folder.path).wide.notes
     assert notes[0] == "¹ No run made a single trial: the budget is too small for one evaluation."
     folder.run("random_search", 2, "00")
-    assert "single trial" not in " ".join(formats.grid(table_of(folder.path)).notes)
+    assert "single trial" not in " ".join(sheet_of(folder.path).wide.notes)
 
 
 def test_no_trial_for_another_reason_blames_no_budget(tmp_path):
     folder = Folder(tmp_path / "s")
     folder.run("random_search", 0, "", status="exhausted")
-    assert formats.grid(table_of(folder.path)).notes[0] == "¹ No run made a single trial."
+    assert sheet_of(folder.path).wide.notes[0] == "¹ No run made a single trial."
 
 
 def test_all_parameters_of_a_strategy_do_not_lengthen_a_caption(tmp_path):
     folder = Folder(tmp_path / "s")
     params = {f"parameter_{i}": i for i in range(50)}
     folder.run("random_search", 0, "00", spec={"strategy": {"name": "random_search", "params": params}})
-    assert len(formats.caption(table_of(folder.path))) < 300
+    assert len(sheet_of(folder.path).caption) < 300
 
 
 def test_other_data_give_no_scores(tmp_path):
@@ -245,15 +249,15 @@ def test_a_recommendation_outside_the_space_is_refused(tmp_path):
 
 
 def test_csv_keeps_mean_deviation_and_count_apart(compared):
-    frame = pd.read_csv(io.StringIO(formats.to_csv(table_of(compared))))
+    frame = pd.read_csv(io.StringIO(formats.to_csv(sheet_of(compared))))
     assert {"benchmark", "valid_mean", "valid_std", "valid_n", "llm_tokens_mean", "runs", "failed"} <= set(
         frame
     )
-    assert "3.0" not in formats.to_csv(table_of(compared)).splitlines()[1].split(",")[7]
+    assert "3.0" not in formats.to_csv(sheet_of(compared)).splitlines()[1].split(",")[7]
 
 
 def test_latex_is_whole(compared):
-    text = formats.to_latex(table_of(compared))
+    text = formats.to_latex(sheet_of(compared))
     for environment in ("table", "tabular"):
         assert text.count(rf"\begin{{{environment}}}") == text.count(rf"\end{{{environment}}}") == 1
     for rule in ("toprule", "bottomrule"):
@@ -291,5 +295,5 @@ def test_the_terminal_table_fits(tmp_path, width):
 
 def test_zeros_of_models_are_left_out_where_space_is_short(compared):
     table = table_of(compared)
-    assert "LLM tokens" not in formats.grid(table, narrow=True).heads
-    assert "LLM tokens" in formats.grid(table).heads
+    assert "LLM tokens" not in benchmark_sheet.sheet(table).narrow.heads
+    assert "LLM tokens" in benchmark_sheet.sheet(table).wide.heads
