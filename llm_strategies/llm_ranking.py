@@ -1,0 +1,201 @@
+"""LLM ranking: a language model orders architectures before any of them is evaluated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+from typing import Any
+
+from harness import seeding
+from harness.errors import SpaceError
+from harness.errors import SpecError
+from harness.history import Exhausted
+from harness.history import Proposal
+from llm_strategies.base import LLMStrategy
+from llm_strategies.models.reply import Rejected
+from llm_strategies.objective import Objective
+from llm_strategies.prompts import render
+
+if TYPE_CHECKING:
+    from harness.history import History
+    from harness.spaces import Architecture
+    from harness.spaces import SearchSpace
+    from llm_strategies.models.client import Message
+    from llm_strategies.views import View
+
+
+class LLMRanking(LLMStrategy):
+    """Ranking by a language model (CoLLM-NAS, section 3.1 and appendix D).
+
+    The model gets some architectures, knows no score of any, and orders all of them in one reply, best first. Then
+    each trial evaluates one, in the predicted order, so that a report can set the predicted ranks against the
+    scores (Kendall's tau). The run ends when all are evaluated. One run is one ranking; a sweep over seeds repeats
+    it.
+
+    The paper ranks ten uniformly sampled cells of NAS-Bench-201 (its Table 7) 40 times, with other seeds and
+    temperatures, which it does not name. What differs here:
+
+    - The order in which the architectures are shown is drawn anew for every question. Otherwise a model that keeps
+      the order would be as right as the order is.
+    - The paper's reply is free text. Here it is ``{"ranking": [...]}``; one that is no permutation is rejected, and
+      the model is asked again.
+    - The paper's prompt says that the task is image classification. Here the space's description says it, where
+      names are plain. As there, the data set is not named.
+
+    Attributes of a trial: ``rank`` (1 is best) and ``of``, ``position`` (the number under which it was shown, from
+    1), and ``ranking``, the whole order as pairs of NCode and position.
+
+    Args:
+        n: Number of architectures to draw uniformly, all different; the whole space where it is smaller.
+        architectures: Architectures to rank instead, in the space's own string form.
+        sample_seed: Seed of the draw. With a number, all runs on a space rank the same architectures; with
+            ``None``, each run draws its own.
+        temperature: See :class:`~llm_strategies.base.LLMStrategy`; the default is that of the paper's search.
+        options: See :class:`~llm_strategies.base.LLMStrategy`. ``on_exhausted`` must be ``end``: a random architecture
+            would have no rank.
+
+    Raises:
+        SpecError: A value is out of range, ``architectures`` holds one that is not in the space, or one twice.
+    """
+
+    def __init__(
+        self,
+        *,
+        n: int = 10,
+        architectures: list[str] | None = None,
+        sample_seed: int | None = None,
+        temperature: float = 0.6,
+        **options: Any,
+    ) -> None:
+        super().__init__(temperature=temperature, **options)
+        self._require("n", n, low=2)
+        self._require("sample_seed", sample_seed, low=0)
+        if self.on_exhausted != "end":
+            raise SpecError(
+                f"LLMRanking: on_exhausted is {self.on_exhausted!r}, but an architecture drawn at random has no "
+                "predicted rank; leave it at 'end'."
+            )
+        if architectures is not None and sample_seed is not None:
+            raise SpecError(
+                "LLMRanking: sample_seed draws architectures, and architectures lists them; leave one out."
+            )
+        if architectures is not None and len(architectures) < 2:
+            raise SpecError(
+                f"LLMRanking: architectures lists {len(architectures)}; a ranking needs at least 2."
+            )
+        self.n = n
+        self.architectures = architectures
+        self.sample_seed = sample_seed
+        if self.space is not None:
+            self.ranked(self.space)
+
+    def suggest(self, history: History, view: View) -> Proposal:
+        for trial in reversed(history.trials):
+            if "ranking" in trial.attributes:
+                return self._next(history, trial.attributes["ranking"])
+        conversation = self.conversation(history)
+        architectures = self.ranked(history.space)
+        for _ in range(self.attempts):
+            shown = [architectures[i] for i in history.rng.permutation(len(architectures))]
+            order = conversation.ask(
+                self.messages(view, shown), partial(_read, n=len(shown)), schema=_schema(len(shown))
+            )
+            if order is not None:
+                ranking = [[history.space.ncode(shown[number - 1]), number] for number in order]
+                first = self._next(history, ranking)
+                return conversation.proposal(first.architecture, first.attributes)
+        raise conversation.exhausted()
+
+    def ranked(self, space: SearchSpace) -> list[Architecture]:
+        """The architectures to rank.
+
+        Raises:
+            SpecError: A listed one is not in the space, or is listed twice.
+        """
+        if self.architectures is None:
+            return _sample(space, self.n, self._entropy if self.sample_seed is None else self.sample_seed)
+        read: dict[Architecture, None] = {}
+        for text in self.architectures:
+            try:
+                architecture = space.parse(text)
+            except SpaceError as error:
+                raise SpecError(f"LLMRanking: architectures: {error}") from None
+            if architecture in read:
+                raise SpecError(f"LLMRanking: architectures lists {text!r} twice; list each once.")
+            read[architecture] = None
+        return list(read)
+
+    def messages(self, view: View, shown: Sequence[Architecture]) -> list[Message]:
+        """The question.
+
+        Args:
+            view: How architectures are written.
+            shown: What to rank, in the order in which it is numbered.
+        """
+        objective = Objective(self.task, view.blind)
+        return [
+            {
+                "role": "system",
+                "content": render(
+                    "llm_ranking/system.j2", blind=view.blind, space=view.describe(), metric=objective.name
+                ),
+            },
+            {
+                "role": "user",
+                "content": render(
+                    "llm_ranking/user.j2",
+                    architectures=[view.write(architecture) for architecture in shown],
+                    better=objective.better,
+                ),
+            },
+        ]
+
+    def _next(self, history: History, ranking: Sequence[tuple[str, int]]) -> Proposal:
+        """The best-ranked architecture that was not evaluated yet."""
+        for rank, (code, position) in enumerate(ranking, start=1):
+            architecture = history.space.from_ncode(code)
+            if architecture not in history.seen:
+                attributes = {"source": "model", "rank": rank, "of": len(ranking), "position": position}
+                return Proposal(architecture, {**attributes, "ranking": ranking})
+        raise Exhausted(f"all {len(ranking)} ranked architectures are evaluated.")
+
+
+def _sample(space: SearchSpace, n: int, entropy: int) -> list[Architecture]:
+    rng = seeding.generator(entropy, "sample")
+    drawn: dict[Architecture, None] = {}
+    while len(drawn) < min(n, space.size):
+        drawn[space.random(rng)] = None
+    return list(drawn)
+
+
+def _schema(n: int) -> dict[str, Any]:
+    # That no number comes twice is more than constrained decoding can hold a model to.
+    numbers = {"type": "array", "items": {"enum": list(range(1, n + 1))}, "minItems": n, "maxItems": n}
+    return {
+        "type": "object",
+        "properties": {"ranking": numbers},
+        "required": ["ranking"],
+        "additionalProperties": False,
+    }
+
+
+def _read(value: Any, n: int) -> list[int]:
+    """The numbers of a ranking, best first.
+
+    Raises:
+        Rejected: The numbers from 1 to ``n`` do not each come once.
+    """
+    ranking = value.get("ranking") if isinstance(value, dict) else value
+    if not isinstance(ranking, list):
+        raise Rejected("wrong shape")
+    labels = {str(number): number for number in range(1, n + 1)}
+    numbers = [labels.get(str(label).strip()) for label in ranking]
+    order = [number for number in numbers if number is not None]
+    if len(order) < len(numbers):
+        raise Rejected("illegal choice")
+    if len(set(order)) < len(order):
+        raise Rejected("duplicate")
+    if len(order) < n:
+        raise Rejected("wrong shape")
+    return order
