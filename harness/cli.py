@@ -65,6 +65,10 @@ def run(
     dry_run: Annotated[bool, typer.Option(help="Check everything and list the runs, but make none.")] = False,
 ) -> None:
     """Run a sweep: strategies x benchmarks x seeds. What is finished is not run again."""
+    from collections import Counter
+
+    from rich.markup import escape
+
     from harness import experiment
     from harness.progress import RichProgress
     from harness.sweep import run_sweep
@@ -102,10 +106,14 @@ def run(
     if report:
         _report(result.folder, None, console)
     for path, reason in result.failed.items():
-        console.print(f"[red]failed[/red] {path}: {reason}", highlight=False)
+        console.print(f"[red]failed[/red] {path}: {escape(reason)}", highlight=False)
+    for reason, count in Counter(result.parked.values()).most_common():
+        console.print(f"[yellow]parked[/yellow] {count} runs: {escape(reason)}", highlight=False)
+    if result.parked:
+        console.print("Nothing of parked runs is lost: the same command goes on with them.", highlight=False)
     if uri is not None and not result.untracked:
         console.print(f"MLflow: {uri} (make ui)", highlight=False)
-    if result.failed:
+    if result.failed or result.parked:
         raise typer.Exit(1)
 
 

@@ -78,7 +78,8 @@ class Usage:
         calls: Number of model calls.
         prompt_tokens: Tokens read.
         completion_tokens: Tokens written.
-        seconds: Wall-clock seconds waited for models; calls made side by side count once.
+        seconds: Wall-clock seconds that the calls took when they were made; calls made side by side count once.
+        waited: Those of them that passed now: next to none where the replies came from transcripts.
         gpu_seconds: Share of the time of the servers' GPUs.
         log: The calls one by one.
     """
@@ -87,6 +88,7 @@ class Usage:
     prompt_tokens: int = 0
     completion_tokens: int = 0
     seconds: float = field(default=0.0, compare=False)
+    waited: float = field(default=0.0, compare=False)
     gpu_seconds: float = field(default=0.0, compare=False)
     log: tuple[Call, ...] = field(default=(), compare=False)
 

@@ -52,7 +52,8 @@ class RichProgress:
 
     def ended(self, outcome: Outcome) -> None:
         self._bar.advance(self._task)
-        if outcome.status != "complete":
+        # What parked runs wait for is said once, in the end.
+        if outcome.status not in ("complete", "parked"):
             reason = f": {outcome.error}" if outcome.error else ""
             self.message(f"{outcome.status}: {outcome.path}{reason}")
 

@@ -24,6 +24,7 @@ from harness import registry
 from harness import scoring
 from harness import seeding
 from harness.benchmarks import Evaluation
+from harness.errors import ModelUnavailable
 from harness.errors import StoreError
 from harness.history import Exhausted
 from harness.history import Proposal
@@ -62,7 +63,7 @@ class Outcome:
         path: The run's folder.
         status: As in ``run.json``.
         trials: Trials in its trajectory.
-        error: One line that says why it failed; ``None`` otherwise.
+        error: One line that says why it failed or is parked; ``None`` otherwise.
         storage_failed: The folder could not be written, so no other run should be started.
     """
 
@@ -83,7 +84,8 @@ def run(
 ) -> Outcome:
     """Run a spec in a folder, from where an earlier call left off, and record how it ended.
 
-    A failure of the strategy or the benchmark is recorded with its traceback, not raised.
+    A failure of the strategy or the benchmark is recorded with its traceback, not raised. Where a model does not
+    answer, the run is parked: the next call goes on with it.
 
     Args:
         spec: What to run.
@@ -102,6 +104,29 @@ def run(
         if store.record is not None and store.is_finished:
             return Outcome(folder, store.record["status"], store.record["totals"]["trials"])
         return _go_on(spec, store, models or Models(), environment or {}, facts)
+
+
+def park(
+    spec: RunSpec, folder: Path, reason: str, *, environment: Mapping[str, Any], facts: Mapping[str, Any]
+) -> Outcome:
+    """Record that a run cannot go on now, without trying: a model that it needs did not start.
+
+    Args:
+        spec: What is to be run.
+        folder: The run's folder; made where it is missing.
+        reason: Why it is parked.
+        environment: What to record of versions and machine.
+        facts: :func:`harness.scoring.facts` of the benchmark.
+
+    Raises:
+        StoreError: The folder cannot be read or written.
+    """
+    with locked(folder, seconds=_OTHER_PROCESS_ENDS):
+        store = RunFolder(folder)
+        record = _record(spec, store, environment, facts)
+        store.write(record | {"status": "parked", "parked": reason, "ended": _now()})
+        store.clear_error()
+    return Outcome(folder, "parked", record["totals"]["trials"], reason)
 
 
 def record_death(folder: Path, reason: str) -> Outcome:
@@ -145,22 +170,7 @@ def _go_on(
     environment: Mapping[str, Any],
     facts: Mapping[str, Any],
 ) -> Outcome:
-    earlier = store.record or {}
-    session = {"started": _now(), **environment}
-    record = {
-        "format": FORMAT,
-        "id": spec.id,
-        "status": "running",
-        "spec": spec.model_dump(mode="json"),
-        **facts,
-        **environment,
-        "sessions": [*earlier.get("sessions", []), session],
-        "started": earlier.get("started", session["started"]),
-        "ended": None,
-        "seconds": earlier.get("seconds", 0.0),
-        "totals": earlier.get("totals", Totals().record()),
-        "recommendation": None,
-    }
+    record = _record(spec, store, environment, facts)
     store.write(record)
     store.clear_error()
     began = time.perf_counter()
@@ -177,8 +187,13 @@ def _go_on(
         ):
             status = search.go(trajectory, timings)
         record["recommendation"] = search.recommendation()
+        if search.last_calls:
+            record["last_calls"] = search.last_calls
     except StorageError:
         raise
+    except ModelUnavailable as reason:
+        status, error = "parked", str(reason)
+        record["parked"] = error
     except (Exception, SystemExit) as failure:  # noqa: BLE001  (whatever a plug-in does ends this run alone)
         status, error = "failed", f"{type(failure).__name__}: {failure}"
         store.write_error(traceback.format_exc())
@@ -192,6 +207,28 @@ def _go_on(
     return Outcome(store.path, status, totals.spent.trials, error)
 
 
+def _record(
+    spec: RunSpec, store: RunFolder, environment: Mapping[str, Any], facts: Mapping[str, Any]
+) -> dict[str, Any]:
+    """``run.json`` of a session that begins."""
+    earlier = store.record or {}
+    session = {"started": _now(), **environment}
+    return {
+        "format": FORMAT,
+        "id": spec.id,
+        "status": "running",
+        "spec": spec.model_dump(mode="json"),
+        **facts,
+        **environment,
+        "sessions": [*earlier.get("sessions", []), session],
+        "started": earlier.get("started", session["started"]),
+        "ended": None,
+        "seconds": earlier.get("seconds", 0.0),
+        "totals": earlier.get("totals", Totals().record()),
+        "recommendation": None,
+    }
+
+
 class Search:
     """A run in memory: an Optuna study with the strategy as its sampler.
 
@@ -199,6 +236,10 @@ class Search:
         spec: What to run.
         benchmark: What scores.
         models: The language models that the spec names.
+
+    Attributes:
+        totals: What the run has spent so far.
+        last_calls: Model calls of the last proposal, where it became no trial.
     """
 
     def __init__(self, spec: RunSpec, benchmark: Benchmark, models: Models) -> None:
@@ -206,6 +247,7 @@ class Search:
         self.benchmark = benchmark
         self.space = benchmark.space
         self.totals = Totals()
+        self.last_calls: list[dict[str, Any]] = []
         self._seed = strategy_seed(spec)
         # What has been paid for, by architecture and fidelity: asking again costs nothing.
         self._paid: dict[tuple[Architecture, int], Evaluation] = {}
@@ -249,23 +291,23 @@ class Search:
             try:
                 proposal = _as_stored(self.strategy.ask(self.study, self._asked(), self.space))
             except Exhausted as end:
-                seconds = time.perf_counter() - began - end.usage.seconds
-                self.totals.add_attempt(end.usage, end.rejected, max(seconds, 0.0))
+                self._count_attempt(end.usage, end.rejected, time.perf_counter() - began)
                 return "exhausted"
             asked = time.perf_counter()
             usage = proposal.usage or Usage()
-            search_seconds = max(asked - began - usage.seconds, 0.0)
             row = self._tell(proposal, {})
             if row is None:
-                self.totals.add_attempt(usage, proposal.rejected, search_seconds)
+                self._count_attempt(usage, proposal.rejected, asked - began)
                 return "complete"
-            ended = time.perf_counter()
             timing = Timing(
                 trial=row["trial"],
-                search_seconds=round(search_seconds, 6),
+                search_seconds=round(asked - began - usage.waited, 6),
                 llm_seconds=round(usage.seconds, 6),
-                evaluation_seconds=round(ended - asked, 6),
+                evaluation_seconds=round(time.perf_counter() - asked, 6),
             )
+            if usage.log:
+                timing["llm_gpu_seconds"] = round(usage.gpu_seconds, 6)
+                timing["calls"] = _calls(usage)
             # Timings first: a trajectory never holds a trial whose seconds are lost.
             timings.append(timing)
             trajectory.append(row)
@@ -407,9 +449,18 @@ class Search:
             row["attributes"] = dict(proposal.attributes)
         return row
 
+    def _count_attempt(self, usage: Usage, rejected: Mapping[str, int], seconds: float) -> None:
+        """Count a proposal that became no trial, made in so many seconds."""
+        self.totals.add_attempt(usage, rejected, seconds - usage.waited)
+        self.last_calls = _calls(usage)
+
     def _count(self, row: Row, arch: Architecture, timing: Timing) -> None:
         self.totals.add(row, timing)
         self._first_trial.setdefault(arch, row["trial"])
+
+
+def _calls(usage: Usage) -> list[dict[str, Any]]:
+    return [dataclasses.asdict(call) for call in usage.log]
 
 
 def _as_stored(proposal: Proposal) -> Proposal:

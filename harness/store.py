@@ -9,6 +9,7 @@ import json
 import os
 from typing import TYPE_CHECKING
 from typing import Any
+from typing import NotRequired
 from typing import TypedDict
 
 from filelock import FileLock
@@ -27,6 +28,8 @@ FORMAT = 1
 # Keys of run.json that the engine relies on.
 _RECORD = {"id": str, "status": str, "spec": dict, "data": dict, "totals": dict}
 _ANEW = "restore it, or delete the run's folder to run it anew"
+#: Statuses of runs that are not made again. ``failed`` waits for ``--retry-failed``; ``running`` (or cut off) and
+#: ``parked`` (a model did not answer) go on with the next call.
 FINISHED = frozenset({"complete", "exhausted", "stalled"})
 
 
@@ -52,12 +55,15 @@ class Row(TypedDict, total=False):
 
 
 class Timing(TypedDict):
-    """One line of ``timings.jsonl``."""
+    """One line of ``timings.jsonl``; the keys are described in ``docs/results-folder.md``."""
 
     trial: int
     search_seconds: float
     llm_seconds: float
     evaluation_seconds: float
+    # Where a language model was asked.
+    llm_gpu_seconds: NotRequired[float]
+    calls: NotRequired[list[dict[str, Any]]]
 
 
 class JsonLines:

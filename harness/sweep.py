@@ -64,12 +64,14 @@ class SweepResult:
         folder: The sweep's folder.
         finished: Runs that are finished, earlier ones among them.
         failed: Folders of runs that failed, with one line each that says why.
+        parked: Folders of runs that wait for a model, with what it said; the next call goes on with them.
         untracked: Whether some finished runs are not in MLflow, although tracking is on.
     """
 
     folder: Path
     finished: int = 0
     failed: dict[Path, str] = field(default_factory=dict)
+    parked: dict[Path, str] = field(default_factory=dict)
     untracked: bool = False
 
 
@@ -167,6 +169,9 @@ def run_sweep(
 
             def done(outcome: Outcome) -> None:
                 progress.ended(outcome)
+                if outcome.status == "parked":
+                    result.parked[outcome.path] = outcome.error or "unknown"
+                    return
                 if outcome.status == "failed":
                     result.failed[outcome.path] = outcome.error or "unknown"
                 else:

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from harness.store import Timing
 
 TOKENS = ("calls", "prompt_tokens", "completion_tokens")
-_SECONDS: tuple[Literal["search_seconds", "llm_seconds", "evaluation_seconds"], ...] = (
+_SECONDS: tuple[Literal["search_seconds", "llm_seconds", "llm_gpu_seconds", "evaluation_seconds"], ...] = (
     "search_seconds",
     "llm_seconds",
+    "llm_gpu_seconds",
     "evaluation_seconds",
 )
 
@@ -46,13 +47,15 @@ class Totals:
         self._rejected.update(row.get("rejected", {}))
         self._llm.update(row.get("llm", {}))
         for key in _SECONDS:
-            self._seconds[key] += timing[key]
+            # Timings of trials without a model lack its seconds.
+            self._seconds[key] += timing.get(key, 0.0)
 
     def add_attempt(self, usage: Usage, rejected: Mapping[str, int], search_seconds: float) -> None:
         """Count what a proposal cost that became no trial."""
         self._rejected.update(rejected)
         self._llm.update({key: getattr(usage, key) for key in TOKENS})
         self._seconds["llm_seconds"] += usage.seconds
+        self._seconds["llm_gpu_seconds"] += usage.gpu_seconds
         self._seconds["search_seconds"] += search_seconds
 
     def record(self) -> dict[str, Any]:

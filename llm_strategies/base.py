@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
 from collections import Counter
 from collections.abc import Callable
@@ -363,7 +364,9 @@ class Conversation:
             client.request(chat, schema=schema, sampling=sampling, seed=int(self._rng.integers(2**31)))
             for chat in chats
         ]
+        began = time.perf_counter()
         replies = client.chat_all(requests)
+        waited = time.perf_counter() - began
         values: list[Read | None] = []
         calls = []
         for reply in replies:
@@ -376,7 +379,7 @@ class Conversation:
                 self.rejected[verdict] += 1
             values.append(value)
             calls.append(_call(name, reply, verdict))
-        self.usage = _with(self.usage, calls)
+        self.usage = _with(self.usage, calls, waited)
         return values
 
 
@@ -410,16 +413,26 @@ def _call(model: str, reply: Reply, verdict: str) -> Call:
     )
 
 
-def _with(usage: Usage, calls: Sequence[Call]) -> Usage:
+def _with(usage: Usage, calls: Sequence[Call], waited: float) -> Usage:
     """The usage with calls that were made side by side."""
-    began = min(call.started for call in calls)
-    ended = max(call.started + call.seconds for call in calls)
     return replace(
         usage,
         calls=usage.calls + len(calls),
         prompt_tokens=usage.prompt_tokens + sum(call.prompt_tokens for call in calls),
         completion_tokens=usage.completion_tokens + sum(call.completion_tokens for call in calls),
-        seconds=usage.seconds + (calls[0].seconds if len(calls) == 1 else ended - began),
+        seconds=usage.seconds + _seconds_together(calls),
+        waited=usage.waited + waited,
         gpu_seconds=usage.gpu_seconds + sum(call.gpu_seconds for call in calls),
         log=(*usage.log, *calls),
     )
+
+
+def _seconds_together(calls: Sequence[Call]) -> float:
+    """Seconds in which at least one of the calls was in flight; transcripts may be of different sessions."""
+    total = 0.0
+    covered = float("-inf")
+    for call in sorted(calls, key=lambda call: call.started):
+        ended = call.started + call.seconds
+        total += min(call.seconds, max(ended - covered, 0.0))
+        covered = max(covered, ended)
+    return total

@@ -16,7 +16,7 @@ from tests.harness.command import harness
 from tests.harness.command import kill
 from tests.harness.command import refused
 from tests.harness.command import start
-from tests.harness.test_sweep import trajectories
+from tests.harness.results import trajectories
 from tests.harness.test_sweep import write
 
 if TYPE_CHECKING:

@@ -20,6 +20,9 @@ from harness.errors import StoreError
 from harness.models import Models
 from harness.task import Task
 from harness.totals import Totals
+from tests.harness.results import record
+from tests.harness.results import rows
+from tests.harness.results import trajectory
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -67,15 +70,6 @@ class Subject:
 @pytest.fixture
 def subject(strategy: str, make_spec: MakeSpec, request: pytest.FixtureRequest) -> Subject:
     return Subject(strategy, make_spec, request)
-
-
-def rows(folder: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (folder / "trajectory.jsonl").read_text().splitlines()]
-
-
-def record(folder: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((folder / "run.json").read_text())
-    return content
 
 
 @pytest.mark.parametrize(
@@ -410,10 +404,6 @@ def test_several_fidelities_are_paid_for_honestly(
         folder = cut_run(tmp_path / "whole", tmp_path / f"cut{n}", cut)
         search.run(spec, folder)
         assert trajectory(folder) == whole
-
-
-def trajectory(folder: Path) -> bytes:
-    return (folder / "trajectory.jsonl").read_bytes()
 
 
 def stable(content: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,8 @@ from tests.harness.command import harness
 from tests.harness.command import kill
 from tests.harness.command import refused
 from tests.harness.command import start
+from tests.harness.results import statuses
+from tests.harness.results import trajectories
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,10 +51,6 @@ def write(
     file = path / f"{results}.yaml"
     file.write_text(SWEEP.format(results=results, strategies=strategies, seeds=seeds, budget=budget))
     return file
-
-
-def trajectories(folder: Path) -> dict[str, bytes]:
-    return {str(f.relative_to(folder)): f.read_bytes() for f in folder.rglob("trajectory.jsonl")}
 
 
 def test_the_number_of_workers_changes_nothing(tmp_path: Path) -> None:
@@ -224,12 +222,9 @@ def test_a_failed_run_takes_no_other_with_it_and_can_be_retried(
     file = write(tmp_path, "results", strategies=strategies, seeds=3, budget="trials: 15")
     said = harness("run", "--no-report", file, cwd=tmp_path, check=1).stdout
     assert said.count("failed ") >= 6
-    statuses = {
-        str(f.parent.relative_to(tmp_path / "results" / "s")): json.loads(f.read_text())["status"]
-        for f in (tmp_path / "results").rglob("run.json")
-    }
-    assert {s for run, s in statuses.items() if "random_search" in run} == {"complete"}
-    assert {s for run, s in statuses.items() if "fragile" in run} == {"failed"}
+    found = statuses(tmp_path / "results")
+    assert {s for run, s in found.items() if "random_search" in run} == {"complete"}
+    assert {s for run, s in found.items() if "fragile" in run} == {"failed"}
     errors = [f.read_text() for f in (tmp_path / "results").rglob("error.txt")]
     assert len(errors) == 6
     assert all(("broken on purpose" if way == "raise" else "worker process died") in e for e in errors)
