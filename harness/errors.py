@@ -29,6 +29,10 @@ class DataError(HarnessError):
     """A table or a file of results is missing, corrupt, or lacks what was asked for."""
 
 
+class ScoreError(HarnessError):
+    """An architecture has no score: whatever measures it cannot measure this one."""
+
+
 class StoreError(HarnessError):
     """The results folder cannot be used: locked, read-only, full, or made by another version."""
 

@@ -108,11 +108,11 @@ class Objective(Section):
     """How a trial is scored.
 
     Attributes:
-        fidelity: Epochs of one evaluation; ``None`` is the benchmark's highest.
+        fidelity: Epochs of one evaluation; ``None`` is the benchmark's highest. A proxy has 0 alone.
         noise: ``mean`` scores by the mean over training seeds; ``drawn`` by one training seed per trial.
     """
 
-    fidelity: Annotated[int, Field(gt=0)] | None = None
+    fidelity: Annotated[int, Field(ge=0)] | None = None
     noise: Literal["mean", "drawn"] = "mean"
 
 
@@ -495,7 +495,9 @@ def _checked_objective(sweep: Sweep, benchmark: Benchmark, strategies: Mapping[s
             f"the budget of {wanted:,} architectures is larger than the space of {name!r}, "
             f"which has {size:,}; lower `budget.architectures`."
         )
-    fidelity = sweep.objective.fidelity or max(benchmark.fidelities)
+    fidelity = sweep.objective.fidelity
+    if fidelity is None:
+        fidelity = max(benchmark.fidelities)
     if fidelity not in benchmark.fidelities:
         raise SpecError(
             f"source {benchmark.source!r} of {name!r} has no validation score at fidelity {fidelity}; "

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Score:
-    """A score at the highest fidelity, seed mean, with its distance to the best of the whole space.
+    """A score at the final fidelity, seed mean, with its distance to the best of the whole space.
 
     Attributes:
-        value: The score, in the metric's unit; ``None`` where the source lacks the column.
+        value: The score, in the unit of the reported metric; ``None`` where the source lacks the column.
         optimum: The best seed-mean score of the space on this split; ``None`` where not known.
         missing: Why ``value`` is ``None``.
     """
@@ -33,8 +33,8 @@ class Score:
 
 
 def final_score(benchmark: Benchmark, arch: Architecture, split: str) -> Score:
-    """Score an architecture on a split at the benchmark's highest fidelity, mean over seeds."""
-    fidelity = max(benchmark.fidelities)
+    """Score an architecture on a split at the benchmark's final fidelity, mean over seeds."""
+    fidelity = benchmark.final_fidelity
     try:
         value = benchmark.query(arch, split=split, fidelity=fidelity)
         best = benchmark.optimum(split=split, fidelity=fidelity)

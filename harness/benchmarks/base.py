@@ -74,6 +74,16 @@ class Benchmark(ABC):
     source: str
     cost_kind: CostKind = "simulated"
 
+    @property
+    def reported(self) -> Metric:
+        """What :meth:`query` and :meth:`optimum` score: what a search sees, unless something else guides it."""
+        return self.metric
+
+    @property
+    def final_fidelity(self) -> int:
+        """The fidelity at which reports score what a run recommends."""
+        return max(self.fidelities)
+
     @abstractmethod
     def evaluate(self, arch: Architecture, *, fidelity: int, seed: int | None) -> Evaluation:
         """Score an architecture as a search may see it, on the ``valid`` split.
@@ -94,7 +104,7 @@ class Benchmark(ABC):
 
     @abstractmethod
     def query(self, arch: Architecture, *, split: str, fidelity: int, seed: int | None = None) -> float:
-        """A score by name, for reports. There is no default split.
+        """A score by name, for reports, in the unit of :attr:`reported`. There is no default split.
 
         Args:
             arch: The architecture.

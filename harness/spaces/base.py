@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     import numpy as np
+    from torch.nn import Module
 
 Choice = None | bool | int | float | str
 
@@ -220,6 +221,18 @@ class SearchSpace:
             SpaceError: This space cannot compute them.
         """
         raise SpaceError(f"search space {self.name!r} has no exact costs.")
+
+    def build_network(self, arch: Architecture, dataset: str) -> Module:
+        """The network of an architecture for a data set, in PyTorch, with freshly drawn weights.
+
+        Raises:
+            SpaceError: This space cannot build it.
+        """
+        raise SpaceError(f"search space {self.name!r} builds no networks.")
+
+    def code(self) -> str | None:
+        """The Python code of :meth:`build_network`'s networks, for a language model; ``None`` where there is none."""
+        return None
 
     def json_schema(self, n: int = 1) -> dict[str, Any]:
         """JSON schema that only legal architectures fit, for structured output of a language model.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
 from functools import cache
+from importlib.machinery import SourceFileLoader
 from itertools import pairwise
 from itertools import product
 from typing import TYPE_CHECKING
@@ -15,6 +17,8 @@ from harness.spaces.base import SearchSpace
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from torch.nn import Module
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 _EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
@@ -119,6 +123,34 @@ class NASBench201Space(SearchSpace):
                 parameters += convolutions * _convolution(channels, channels, kernel)
                 flops += convolutions * kernel**2 * channels**2 * side**2
         return Cost(parameters, flops)
+
+    def build_network(self, arch: Architecture, dataset: str) -> Module:
+        """The network whose :meth:`cost` is exact.
+
+        Args:
+            arch: The architecture.
+            dataset: See :meth:`cost`.
+
+        Raises:
+            SpaceError: Unknown data set.
+        """
+        # PyTorch takes seconds to load, and nothing else here needs it.
+        from harness.networks.nasbench201 import Network
+
+        if dataset not in _DATASETS:
+            raise SpaceError(unknown_name("data set", dataset, _DATASETS))
+        classes, _ = _DATASETS[dataset]
+        operations = {edge: OPERATIONS[i] for edge, i in zip(self.decisions, arch, strict=True)}
+        return Network(operations, classes, channels=_STAGE_CHANNELS[0], cells=_CELLS_PER_STAGE)
+
+    def code(self) -> str:
+        """The module of :meth:`build_network`'s networks, as it is written."""
+        spec = importlib.util.find_spec("harness.networks.nasbench201")
+        assert spec is not None
+        assert isinstance(spec.loader, SourceFileLoader)
+        source = spec.loader.get_source(spec.name)
+        assert source is not None
+        return source
 
     def describe(self) -> str:
         """What a person, or a language model, needs to know about this space."""

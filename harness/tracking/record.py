@@ -350,7 +350,9 @@ def _scores(run: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
         scores[f"final_{split}"] = float(score.value)
         if score.optimum is not None:
             regret = score.optimum - score.value
-            scores[f"final_{split}_regret"] = float(regret if benchmark.metric.higher_is_better else -regret)
+            scores[f"final_{split}_regret"] = float(
+                regret if benchmark.reported.higher_is_better else -regret
+            )
     return scores, missing
 
 

@@ -1,0 +1,1 @@
+"""Zero-cost proxies: scores of an architecture that need no training."""
