@@ -79,7 +79,11 @@ STRATEGIES = (
     Case("ists", needs_model=True),
     Case("llm_ranking", {"n": 3, "attempts": 50}, needs_model=True, trials=3, cuts=(0, 1, 2)),
     Case("llmatic", {"initial_networks": 4, "mutation_probability": 0.5}, needs_model=True),
-    Case("lm_searcher", {"random_starts": 2, "candidates": 4}, needs_model=True),
+    Case(
+        "lm_searcher",
+        {"random_starts": 2, "candidates": 4, "candidate_source": "half"},
+        needs_model=True,
+    ),
     Case("local_search"),
     Case("opro", {"random_starts": 2, "pairs": 4, "proposals": 5}, needs_model=True),
     Case("random_search"),
