@@ -75,14 +75,15 @@ class EvoPrompting(LLMStrategy):
         samples: Children asked for with one prompt.
         examples: Parents shown in a prompt; fewer where the population is smaller.
         survivors: Architectures that are the population of the next round.
-        temperatures: Sampling temperatures that the children draw from, in the place of ``temperature``.
+        temperatures: Sampling temperatures that the children draw from.
+        temperature: One temperature for all children; ``None`` lets them draw.
         target_size: Target for the number of parameters, as a share of the parents' smallest.
         target_error: Target for the error, as a share of the parents' smallest.
         use_size: Whether the number of parameters counts.
         options: See :class:`~llm_strategies.base.LLMStrategy`.
 
     Raises:
-        SpecError: A value is out of range, or ``temperature`` is given.
+        SpecError: A value is out of range.
     """
 
     def __init__(
@@ -94,16 +95,18 @@ class EvoPrompting(LLMStrategy):
         examples: int = 2,
         survivors: int = 1,
         temperatures: Sequence[float] = (0.2, 0.6, 0.8, 1.0),
+        temperature: float | None = None,
         target_size: float = 0.9,
         target_error: float = 0.95,
         use_size: bool = True,
         **options: Any,
     ) -> None:
-        if "temperature" in options:
-            raise SpecError(
-                "EvoPrompting: temperature is not used, for each child draws its own; give temperatures, a list."
-            )
-        super().__init__(**options)
+        temperatures = tuple(temperatures) if temperature is None else (temperature,)
+        if not temperatures:
+            raise SpecError("EvoPrompting: temperatures is empty; give at least one.")
+        super().__init__(temperature=temperatures[0], **options)
+        for drawn in temperatures:
+            self._require("one of temperatures", drawn, low=0.0)
         self._require("seeds", seeds, low=1)
         self._require("prompts", prompts, low=1)
         self._require("samples", samples, low=1)
@@ -111,16 +114,12 @@ class EvoPrompting(LLMStrategy):
         self._require("survivors", survivors, low=1)
         self._require("target_size", target_size, low=0.0)
         self._require("target_error", target_error, low=0.0)
-        if not temperatures:
-            raise SpecError("EvoPrompting: temperatures is empty; give at least one.")
-        for temperature in temperatures:
-            self._require("one of temperatures", temperature, low=0.0)
         self.seeds = seeds
         self.prompts = prompts
         self.samples = samples
         self.examples = examples
         self.survivors = survivors
-        self.temperatures = tuple(temperatures)
+        self.temperatures = temperatures
         self.target_size = target_size
         self.target_error = target_error
         self.use_size = use_size
