@@ -61,7 +61,7 @@ class Panel:
         final: Whether values are scored as in the table; otherwise they are what the search saw.
         cost_kind: Whether the GPU hours of evaluations are ``simulated`` or ``measured``.
         llm_gpus: Whether GPU hours also hold those of language models.
-        metric: As in ``run.json``.
+        metric: What the curves show, with unit and direction.
     """
 
     benchmark: str
@@ -118,13 +118,14 @@ def panels(results: Results, label: str, ceiling: Ceiling) -> tuple[Panel, Panel
         )
         over_hours.append(_curve(strategy, grid, spent))
 
+    final = ceiling.benchmark is not None and (not rescored or scores is not None)
     common = {
         "benchmark": label,
         "optimum": ceiling.optimum["valid"],
-        "final": ceiling.benchmark is not None and (not rescored or scores is not None),
+        "final": final,
         "cost_kind": record["cost_kind"],
         "llm_gpus": bool((finished["llm_gpu_seconds"] > 0).any()),
-        "metric": record["metric"],
+        "metric": ceiling.metric(record) if final else record["metric"],
     }
     return (
         Panel(axis="architectures", curves=tuple(over_architectures), **common),
@@ -151,7 +152,7 @@ def _best_trials(trials: pd.DataFrame, better: bool) -> NDArray[np.intp]:
 
 def _sees_final_scores(runs: pd.DataFrame, benchmark: Benchmark) -> bool:
     """Whether the searches of these runs saw the very scores that the table shows."""
-    final = {"fidelity": max(benchmark.fidelities), "noise": "mean"}
+    final = {"fidelity": benchmark.final_fidelity, "noise": "mean"}
     return all(spec["objective"] == final for spec in runs["spec"])
 
 

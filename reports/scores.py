@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,6 +41,14 @@ class Ceiling:
     benchmark: Benchmark | None
     optimum: Mapping[str, float]
     missing: Mapping[str, str]
+
+    def metric(self, record: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the final scores are; they may be something else than what the runs searched by.
+
+        Args:
+            record: ``run.json`` of one of the runs, which knows what they searched by.
+        """
+        return record["metric"] if self.benchmark is None else asdict(self.benchmark.reported)
 
 
 def ceilings(results: Results) -> dict[str, Ceiling]:
@@ -95,7 +105,7 @@ def _ceiling(runs: pd.DataFrame) -> Ceiling:
             optimum[split] = math.nan
             continue
         try:
-            best = benchmark.optimum(split=split, fidelity=max(benchmark.fidelities))
+            best = benchmark.optimum(split=split, fidelity=benchmark.final_fidelity)
         except DataError as error:
             missing[split] = str(error)
             best = None

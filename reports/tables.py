@@ -73,7 +73,7 @@ class BenchmarkTable:
         comparison: What was tested against what, and how; or why no test is possible.
         reference: Label of the best baseline; ``None`` without one.
         decimals: Decimals of a score.
-        metric: As in ``run.json``.
+        metric: What the scores are, with unit and direction.
         cost_kind: Whether GPU hours are ``simulated`` or ``measured``.
     """
 
@@ -159,7 +159,8 @@ def benchmark_table(results: Results, label: str, table: pd.DataFrame, ceiling: 
     mine = results.runs["benchmark"] == label
     runs, table = results.runs[mine], table[mine]
     record = runs["record"].iloc[0]
-    better = bool(record["metric"]["higher_is_better"])
+    metric = ceiling.metric(record)
+    better = bool(metric["higher_is_better"])
     finished = table[runs["finished"]]
     rows = []
     for counts in status_counts(results).query("benchmark == @label").to_dict("records"):
@@ -183,8 +184,8 @@ def benchmark_table(results: Results, label: str, table: pd.DataFrame, ceiling: 
         footnotes=_footnotes(runs, ceiling, _stopped(results, runs[runs["finished"]])),
         comparison=_describe(comparison, split),
         reference=comparison.reference,
-        decimals=2 if record["metric"]["unit"] == "%" else 4,
-        metric=record["metric"],
+        decimals=2 if metric["unit"] == "%" else 4,
+        metric=metric,
         cost_kind=record["cost_kind"],
     )
 
@@ -231,11 +232,11 @@ def _facts(runs: pd.DataFrame, ceiling: Ceiling) -> tuple[tuple[str, str], ...]:
     data = _distinct(f"{r['data']['source']}, digest {str(r['data']['digest'])[:12]}" for r in runs["record"])
     facts = [
         ("Data", "; ".join(data)),
-        ("Search", f"validation, {_objective(spec['objective'])}"),
+        ("Search", _objective(spec["objective"], runs["record"].iloc[0]["metric"])),
     ]
     if ceiling.benchmark is not None:
         splits = " and ".join(name for split, name in _SPLIT_NAMES.items() if split not in ceiling.missing)
-        epochs = max(ceiling.benchmark.fidelities)
+        epochs = ceiling.benchmark.final_fidelity
         facts.append(
             (
                 "Reported",
@@ -250,9 +251,11 @@ def _facts(runs: pd.DataFrame, ceiling: Ceiling) -> tuple[tuple[str, str], ...]:
     )
 
 
-def _objective(objective: Mapping[str, Any]) -> str:
+def _objective(objective: Mapping[str, Any], metric: Mapping[str, Any]) -> str:
+    if objective["fidelity"] == 0:
+        return f"{'highest' if metric['higher_is_better'] else 'lowest'} {metric['name']}, without training"
     noise = {"mean": "mean over training seeds", "drawn": "one training seed drawn per trial"}
-    return f"{objective['fidelity']} epochs, {noise.get(objective['noise'], objective['noise'])}"
+    return f"validation, {objective['fidelity']} epochs, {noise.get(objective['noise'], objective['noise'])}"
 
 
 def _distinct(texts: Iterable[str]) -> list[str]:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from harness.benchmarks import Metric
 from harness.errors import DataError
 from reports import benchmark_sheet
 from reports import formats
@@ -18,6 +19,7 @@ from reports import scores
 from reports import tables
 from reports.load import load_results
 from tests.reports.conftest import Folder
+from tests.reports.conftest import Toy
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -161,14 +163,28 @@ def test_best_and_second_are_marked_and_equals_are_equal(tmp_path):
     assert ranks == [0, 1, 1, 2, 0]
 
 
-def test_lower_is_better(tmp_path):
+def test_lower_is_better(tmp_path, monkeypatch):
+    monkeypatch.setattr(Toy, "metric", Metric("error", "", higher_is_better=False))
     folder = Folder(tmp_path / "s", ["random_search", "a"])
-    metric = {"name": "error", "unit": "", "higher_is_better": False}
-    folder.run("random_search", 0, "21", record={"metric": metric})
-    folder.run("a", 0, "00", record={"metric": metric})
+    folder.run("random_search", 0, "21")
+    folder.run("a", 0, "00")
     table = table_of(folder.path)
     assert [row[1].rank for row in benchmark_sheet.sheet(table).wide.rows] == [2, 1, 0]
     assert benchmark_sheet.sheet(table).wide.rows[0][1].text == "71.0000"
+
+
+def test_what_was_searched_by_may_be_something_else_than_what_is_reported(tmp_path):
+    """As with a zero-cost proxy: fewer may be better there, and accuracy is shown."""
+    proxy = {"metric": {"name": "length", "unit": "m", "higher_is_better": False}}
+    folder = Folder(tmp_path / "s", ["random_search", "a"], objective={"fidelity": 0, "noise": "mean"})
+    folder.run("random_search", 0, "21", record=proxy)
+    folder.run("a", 0, "00", record=proxy)
+    table = table_of(folder.path)
+    assert dict(table.facts)["Search"] == "lowest length, without training"
+    assert dict(table.facts)["Reported"].startswith("validation and test, 100 epochs")
+    grid = benchmark_sheet.sheet(table).wide
+    assert grid.heads[1] == "Validation %"
+    assert [(row[1].text, row[1].rank) for row in grid.rows] == [("71.00", 1), ("50.00", 2), ("72.00", 0)]
 
 
 def test_trials_that_were_stopped_early_are_told(tmp_path):
