@@ -15,6 +15,7 @@ from reports import html
 from reports import measured
 from reports import scores
 from reports import tables
+from reports import validity
 from reports.load import load_results
 
 if TYPE_CHECKING:
@@ -107,7 +108,7 @@ def build_report(sweep_folder: Path, out: Path | None = None) -> Report:
 
 def _sweep_sheets(results: Results, runs: pd.DataFrame) -> list[Sheet]:
     """The tables over the whole sweep that have something to say."""
-    sheets = [costs.cost_sheet(results, runs)]
+    sheets = [costs.cost_sheet(results, runs), validity.validity_sheet(results)]
     return [sheet for sheet in sheets if sheet is not None]
 
 
