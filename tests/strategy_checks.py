@@ -71,12 +71,12 @@ class Case:
 
 STRATEGIES = (
     Case("bohb", {"n_startup_trials": 6}),
-    Case("collm_nas", needs_model=True),
+    Case("collm_nas", {"min_batch": 3, "max_batch": 4}, needs_model=True),
     Case("evoprompting", {"seeds": 3, "prompts": 2, "samples": 5}, needs_model=True),
     Case("first_proposal", needs_model=True, trials=12, cuts=(0, 1, 9)),
     Case("genetic_algorithm", {"population": 6}),
     Case("genius", {"iterations": None}, needs_model=True),
-    Case("ists", needs_model=True),
+    Case("ists", {"reasoning": "tot", "rounds": 5, "cell_size": 2}, needs_model=True),
     Case("llm_ranking", {"n": 3, "attempts": 50}, needs_model=True, trials=3, cuts=(0, 1, 2)),
     Case("llmatic", {"initial_networks": 4, "mutation_probability": 0.5}, needs_model=True),
     Case(
