@@ -38,8 +38,9 @@ class GENIUS(LLMStrategy):
 
     - There, a person reads each reply and types the architecture into the program. Here, the reply is JSON: a
       rationale, then the architecture. What a model writes around the JSON is not kept in the chat.
-    - There, the block is printed as PyTorch code and the persona is a living researcher. Here, the space
-      describes itself, which works on every space, and the persona has no name.
+    - There, operations and block are described for one benchmark, with the block as PyTorch code, and the
+      persona is a living researcher. Here, the space describes itself, in words and, where it has any, in
+      code; and the persona has no name.
     - A reply that cannot be used is asked for again, with the reason: at temperature 0 the same question would
       get the same reply. Such replies are counted, and are no iterations.
     - Where the chat outgrows the model's context, the oldest exchanges are left out. There, nothing bounds it.
@@ -54,17 +55,26 @@ class GENIUS(LLMStrategy):
         iterations: Number of proposals after which the search ends; ``None`` leaves it to the budget.
         rationale: Whether the model is asked why it proposes an architecture, as in the released code on
             NAS-Bench-201; on the paper's other benchmarks it is not.
+        code: Whether the description of a space that has code holds it. Blind modes never show it.
         options: See :class:`~llm_strategies.base.LLMStrategy`.
 
     Raises:
         SpecError: A number is out of range.
     """
 
-    def __init__(self, *, iterations: int | None = 10, rationale: bool = True, **options: Any) -> None:
+    def __init__(
+        self,
+        *,
+        iterations: int | None = 10,
+        rationale: bool = True,
+        code: bool = True,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
         self._require("iterations", iterations, low=1)
         self.iterations = iterations
         self.rationale = rationale
+        self.code = code
 
     def suggest(self, history: History, view: View) -> Proposal:
         # By the number of the trial: one that failed was an iteration as well.
@@ -98,7 +108,15 @@ class GENIUS(LLMStrategy):
         """
         objective = Objective(self.task, view.blind)
         common = {"metric": objective.name, "better": objective.better, "rationale": self.rationale}
-        task = render("genius/task.j2", space=view.describe(), form=self._form(view), **common)
+        code = view.space.code() if self.code and not view.blind else None
+        task = render(
+            "genius/task.j2",
+            title=objective.title,
+            space=view.describe(),
+            code=code,
+            form=self._form(view),
+            **common,
+        )
         chat = [
             {"role": "system", "content": render("genius/system.j2")},
             {"role": "user", "content": task},
@@ -157,7 +175,10 @@ class GENIUS(LLMStrategy):
 def _read(value: Any, view: View) -> tuple[Architecture, str]:
     arch = view.read(value)
     rationale = value.get("rationale") if isinstance(value, dict) else None
-    return arch, rationale[:TEXT_LENGTH] if isinstance(rationale, str) else ""
+    if not isinstance(rationale, str):
+        return arch, ""
+    # Half of a surrogate pair, which JSON can hold, could not be sent back.
+    return arch, rationale[:TEXT_LENGTH].encode("utf-8", "replace").decode("utf-8")
 
 
 def _json(value: Any) -> str:
