@@ -127,6 +127,10 @@ def _markdown(results: Results, sections: Sequence[html.Section], sheets: Sequen
     parts += [formats.to_markdown(sheet) for sheet in sheets]
     incomplete = [f"{path} failed." for path in results.runs.query("status == 'failed'")["path"]]
     incomplete += [f"{path} is not finished." for path in results.runs.query("status == 'running'")["path"]]
+    parked = results.runs.query("status == 'parked'")
+    incomplete += [
+        f"{path} is parked: {reason}" for path, reason in zip(parked["path"], parked["parked"], strict=True)
+    ]
     incomplete += [f"{path} is missing." for path in results.missing]
     if remarks := [*incomplete, *results.remarks]:
         parts.append("## Failed and missing runs\n\n" + "\n".join(f"- {text}" for text in remarks) + "\n")

@@ -90,7 +90,11 @@ def page(
         failed=[
             (run.path, _tail(run.error)) for run in runs.itertuples() if run.status == "failed" or run.error
         ],
-        unfinished=[(run.path, run.trials) for run in runs.itertuples() if run.status == "running"],
+        unfinished=[
+            (run.path, run.trials, run.parked)
+            for run in runs.itertuples()
+            if run.status in {"running", "parked"}
+        ],
         lacks_test=[section.sheet.name for section in sections if section.lacks_test],
     )
 

@@ -51,9 +51,10 @@ class Results:
         runs: One row per run that counts, in the order of the sweep (benchmark, strategy, seed). Columns: the
             labels ``benchmark`` and ``strategy``, ``seed``, ``path`` (below the sweep's folder), ``status``,
             ``finished`` (it ended by itself), ``spec``, ``record`` (the whole of ``run.json``), ``ncode`` and
-            ``text`` of the recommendation (``None`` without one), ``error`` (traceback or ``None``), and what
-            it spent: ``trials``, ``architectures``, ``duplicates``, ``pruned``, ``fallbacks``, ``gpu_seconds`` (of
-            evaluation), :data:`COUNTS`, :data:`SECONDS`; ``reasons`` is ``rejected`` by reason.
+            ``text`` of the recommendation (``None`` without one), ``error`` (traceback or ``None``), ``parked``
+            (which model did not answer, or ``None``), and what it spent: ``trials``, ``architectures``,
+            ``duplicates``, ``pruned``, ``fallbacks``, ``gpu_seconds`` (of evaluation), :data:`COUNTS`,
+            :data:`SECONDS`; ``reasons`` is ``rejected`` by reason.
         trials: One row per trial, in the order of the runs. Columns: ``run`` (index of :attr:`runs`),
             ``trial``, ``ncode``, ``state``, ``valid``, ``fidelity``, ``gpu_seconds``, ``duplicate``,
             ``attributes`` (what the strategy attached), :data:`COUNTS`.
@@ -230,6 +231,7 @@ class _RunReader:
             "ncode": recommendation and recommendation.ncode,
             "text": recommendation and recommendation.text,
             "error": error.read_text(errors="replace") if error.is_file() else None,
+            "parked": self.record.parked if self.record.status == "parked" else None,
             "trials": len(trials["trial"]),
             "architectures": len(trials["trial"]) - duplicates,
             "duplicates": duplicates,
@@ -378,7 +380,7 @@ _CALL_COLUMNS = {
 def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     frame = pd.DataFrame(rows)
     # As strings, pandas would turn None into NaN, which is true where None is false.
-    for key in ("ncode", "text", "error"):
+    for key in ("ncode", "text", "error", "parked"):
         frame[key] = pd.Series([row[key] for row in rows], dtype=object)
     return frame
 

@@ -103,6 +103,7 @@ class RunRecord(_Session):
     started: str | None = None
     ended: str | None = None
     seconds: float = 0.0
+    parked: str | None = None
     totals: _Totals = _Totals()
     last_calls: list[Json] = Field(default_factory=list)
     recommendation: _Recommendation | None = None

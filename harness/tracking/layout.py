@@ -100,7 +100,7 @@ class Run(_Part):
 
     format: Literal[1]
     id: str
-    status: Literal["running", "complete", "exhausted", "stalled", "failed"]
+    status: Literal["running", "parked", "complete", "exhausted", "stalled", "failed"]
     spec: _Spec
     space: str
     metric: _Metric

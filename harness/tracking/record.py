@@ -23,6 +23,7 @@ from harness.errors import HarnessError
 from harness.scoring import final_score
 from harness.scoring import make_benchmark
 from harness.store import FORMAT
+from harness.tracking.layout import ENDINGS
 from harness.tracking.layout import Run
 from harness.tracking.layout import Timing
 from harness.tracking.layout import Trial
@@ -170,7 +171,7 @@ class FinishedRun:
             )
         _check(path, _RUN, run)
         self._run: dict[str, Any] = run
-        if run["status"] == "running":
+        if run["status"] not in ENDINGS:
             return
         if run["ended"] is None:
             raise UnreadableRun(folder, f"run.json: `ended` is null, `status` {run['status']}; {_MAKE_ANEW}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html.parser
 import io
+import math
 import re
 import shutil
 from pathlib import Path
@@ -18,6 +19,8 @@ from reports.build import build_report
 from tests.harness.command import harness
 from tests.harness.command import refused
 from tests.reports.conftest import Folder
+from tests.reports.conftest import call
+from tests.reports.conftest import llm
 
 
 class Page(html.parser.HTMLParser):
@@ -127,6 +130,33 @@ def test_the_page_shows_what_went_wrong(tmp_path):
     assert "under Test</strong> means that there is no test score (toy-a)" in text
     assert "- toy-a/random_search/seed-1 failed." in report.markdown
     assert "- toy-a/random_search/seed-3 is missing." in report.markdown
+
+
+@pytest.mark.parametrize("others", [(), ("00 11",)])
+def test_a_parked_run_is_named_with_its_reason(tmp_path, others):
+    folder = Folder(tmp_path / "s", ["clever"], range(1 + len(others)))
+    reason = "model 'm' at http://127.0.0.1:1/v1 cannot be reached."
+    one, timed = llm(call())
+    folder.run(
+        "clever",
+        0,
+        "22",
+        status="parked",
+        record={"parked": reason, "ended": "2025-01-01T00:00:01+00:00"},
+        changes={0: one},
+        timings={0: timed},
+    )
+    for seed, ncodes in enumerate(others, start=1):
+        folder.run("clever", seed, ncodes)
+    report = build_report(folder.path)
+    assert f"- toy-a/clever/seed-0 is parked: {reason}" in report.markdown
+    assert "toy-a/clever/seed-0: 1 trials, parked: model &#39;m&#39; at http" in report.page.read_text()
+    row = pd.read_csv(report.page.with_name("table-toy-a.csv")).iloc[0]
+    assert (row["parked"], row["runs"], row["finished"]) == (1, 1 + len(others), len(others))
+    assert row["valid_mean"] == 61 if others else math.isnan(row["valid_mean"])
+    shown = io.StringIO()
+    Console(width=100, file=shown).print(*report.console_tables)
+    assert "1 parked" in shown.getvalue()
 
 
 def test_only_unfinished_runs_still_make_a_report(tmp_path):
