@@ -1,0 +1,392 @@
+"""RZ-NAS: evolution whose mutations a language model makes, and reflects upon."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import TYPE_CHECKING
+from typing import Any
+from typing import Literal
+from typing import get_args
+
+from harness import registry
+from harness import seeding
+from harness.errors import SpecError
+from harness.history import Exhausted
+from harness.history import Proposal
+from llm_strategies.base import TEXT_LENGTH
+from llm_strategies.base import LLMStrategy
+from llm_strategies.candidates import draw_new
+from llm_strategies.objective import Objective
+from llm_strategies.prompts import render
+
+if TYPE_CHECKING:
+    from harness.benchmarks.proxy import Proxy
+    from harness.history import History
+    from harness.history import Trial
+    from harness.spaces import Architecture
+    from harness.spaces import SearchSpace
+    from llm_strategies.base import Conversation
+    from llm_strategies.models.client import Message
+    from llm_strategies.views import View
+
+Selection = Literal["random", "best"]
+
+# Scores of the made-up example, worse and better, as in the paper's.
+_EXAMPLE_SCORES = (0.9, 1.9)
+
+_MOST_DRAWS = 1_000
+
+_PROBLEMS = {
+    "not JSON": "the reply held no JSON.",
+    "wrong shape": "the JSON of the reply did not describe an architecture.",
+    "illegal choice": "the reply named a choice that its decision does not have.",
+    "truncated": "the reply was longer than allowed and was cut off.",
+    "refused": "there was no answer.",
+    "empty": "there was no answer.",
+}
+
+
+class RZNAS(LLMStrategy):
+    """RZ-NAS (Ji et al. 2025, "RZ-NAS: Enhancing LLM-guided NAS via Reflective Zero-Cost Strategy").
+
+    Evolution (section 3.2, Algorithm 1). After a random population, every trial mutates one of its members,
+    drawn at random: the model gets the member and its score, and answers with a mutant. A mutant that is legal
+    and within the limits is scored and joins the population, which then loses its worst member. The system
+    message describes the search space, the network and the score, in words and, where there is any, in code
+    (section 3.3, appendix A.3); an exchange about a made-up mutation shows the form. The model reflects twice:
+    within its reply, as a ``reasoning`` that comes first, and in a call of its own after each mutation, which
+    looks at parent, mutant and score, or at what was wrong, and gives advice for the next one (appendix A.2).
+
+    The paper's score is a zero-cost proxy: use the ``proxy`` benchmark. With another benchmark the texts
+    describe its metric instead, and there is no code of it. Where the names are blind, the model sees neither
+    code, nor the name of the score. The paper makes 1,500 mutations with GPT-4o; here the budget ends the run.
+
+    What the paper leaves open, or does otherwise:
+
+    - Section 4 fills the whole population at random first, Algorithm 1 begins with one architecture.
+      ``random_starts`` is that of section 4, so that the model is asked from trial 100 on. Set it lower where the
+      budget is small.
+    - A mutation that cannot be used is reflected upon and another parent is drawn, as in Algorithm 1; but it is
+      counted as a rejected reply and not as an iteration, and after ``attempts`` in a row the model is exhausted.
+    - An architecture that the run knows counts as such a mutation, while the space holds others: scored again,
+      it would tell nothing, and the population would fill with copies.
+    - The model is asked to change one decision (appendix A.3), and one that changes more is not stopped
+      (appendix A.2 shows such an answer).
+    - The paper's maximal depth is a matter of the search space; ``max_parameters`` and ``max_flops`` are its
+      inference budget.
+    - The paper's reply repeats a score that the model makes up. Here it holds none.
+    - The external reflection sees no failed evaluation, for a trial that fails leaves no score in the history.
+    - The paper's larger population is 256 (CIFAR-100, ImageNet and COCO in other spaces).
+
+    Its released code (``PasaLab/RZ-NAS``, ``evolution_search.py``) has a population of 512 and up to 480,000
+    iterations; mutates the initial network until the population has more than ten members; does not put the
+    parent into the prompt; samples at temperature 0, top-p 0.5 and 500 tokens; and has no loop of reflections.
+
+    The prompt holds one architecture, whatever the length of the run. Most of it is code: on NAS-Bench-201 it
+    has about 2,000 tokens, as in the paper (2,300 to 2,600). A prompt beyond the model's context is rejected
+    as too long; ``code: false`` makes it short.
+
+    Args:
+        random_starts: Random architectures before the model is asked.
+        population: Number of architectures of which parents are drawn.
+        selection: ``random`` draws the parent evenly; ``best`` takes the member of the best score (section
+            4.2.2).
+        temperature: Fixed sampling temperature; ``None`` draws one of ``temperatures`` for each call.
+        temperatures: Sampling temperatures to draw from.
+        max_parameters: Largest number of trainable parameters of an architecture; ``None`` sets no limit.
+        max_flops: Largest number of multiply-accumulate operations; ``None`` sets no limit.
+        example: Whether the prompt holds the example (section 4.2.1, as the next three).
+        reflection: Whether the model reflects, within its reply and afterwards.
+        text: Whether the system messages explain in words.
+        code: Whether the system message shows code.
+        options: See :class:`~llm_strategies.base.LLMStrategy`.
+
+    Raises:
+        SpecError: A value is out of range, or a limit is set and the search space knows no exact costs.
+    """
+
+    def __init__(
+        self,
+        *,
+        random_starts: int = 100,
+        population: int = 100,
+        selection: Selection = "random",
+        temperature: float | None = None,
+        temperatures: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8, 1.0),
+        max_parameters: int | None = None,
+        max_flops: int | None = None,
+        example: bool = True,
+        reflection: bool = True,
+        text: bool = True,
+        code: bool = True,
+        **options: Any,
+    ) -> None:
+        # The base needs a number; every call here names its own.
+        super().__init__(temperature=0.0 if temperature is None else temperature, **options)
+        self._require("random_starts", random_starts, low=1)
+        self._require("population", population, low=1)
+        self._require_one_of("selection", selection, get_args(Selection))
+        if not temperatures:
+            raise SpecError(f"{type(self).__name__}: temperatures is empty; give at least one.")
+        for each in temperatures:
+            self._require("temperatures", each, low=0.0)
+        self._require("max_parameters", max_parameters, low=1)
+        self._require("max_flops", max_flops, low=1)
+        self.random_starts = random_starts
+        self.population = population
+        self.selection: Selection = selection
+        self.temperatures = temperatures if temperature is None else (temperature,)
+        self.max_parameters = max_parameters
+        self.max_flops = max_flops
+        self.example = example
+        self.reflection = reflection
+        self.text = text
+        self.code = code
+
+    def suggest(self, history: History, view: View) -> Proposal:
+        members = history.fold("population", list, partial(self._with, history.space))
+        if len(history) < self.random_starts or not members:
+            return Proposal(self._draw(history), {"source": "random"})
+        conversation = self.conversation(history)
+        advice = self._look_back(conversation, history, view) if self.reflection else None
+        for _ in range(self.attempts):
+            parent = self._select(history, members)
+            temperature = self._temperature(history)
+            mutant = conversation.ask(
+                self.messages(view, parent, advice),
+                view.read,
+                schema=self._schema(view),
+                temperature=temperature,
+            )
+            problem = self._problem(conversation, history, view, mutant)
+            if mutant is not None and problem is None:
+                attributes = {"source": "mutation", "parent": parent.number, "temperature": temperature}
+                return conversation.proposal(mutant, attributes | ({"advice": advice} if advice else {}))
+            if self.reflection and problem is not None:
+                advice = self._reflect(conversation, history, view, parent, mutant, None, problem) or advice
+        raise conversation.exhausted()
+
+    def recommend(self, history: History) -> Architecture:
+        # An architecture that was drawn because the model was exhausted may be over a limit.
+        within = [t for t in history.trials if self._over_limit(history.space, t.architecture) is None]
+        return max(within or history.trials, key=lambda trial: trial.score).architecture
+
+    def messages(self, view: View, parent: Trial, advice: str | None) -> list[Message]:
+        """What the model is asked for one mutation.
+
+        Args:
+            view: The space as the model sees it.
+            parent: The member of the population to mutate.
+            advice: What the last reflection said; ``None`` without one.
+        """
+        objective = Objective(self.task, view.blind)
+        proxy = None if view.blind else self._proxy()
+        show_code = self.code and not view.blind
+        system = render(
+            "rz_nas/system.j2",
+            blind=view.blind,
+            space=view.describe(),
+            network_code=view.space.code() if show_code else None,
+            proxy=proxy,
+            proxy_code=proxy.code() if show_code and proxy is not None else None,
+            title=objective.title,
+            metric=objective.name,
+            better=objective.better,
+            limits=self._limits(),
+            text=self.text,
+            reflection=self.reflection,
+            example=self.example,
+        ).strip()
+        messages: list[Message] = [{"role": "system", "content": system}] if system else []
+        if self.example:
+            messages += self._example(view)
+        question = self._question(view, parent.architecture, objective.value(parent), advice)
+        return [*messages, {"role": "user", "content": question}]
+
+    # The population.
+
+    def _with(self, space: SearchSpace, members: list[Trial], trial: Trial) -> list[Trial]:
+        """The population after a trial."""
+        known = any(trial.architecture == member.architecture for member in members)
+        if known or self._over_limit(space, trial.architecture) is not None:
+            return members
+        members.append(trial)
+        if len(members) > self.population:
+            members.remove(min(members, key=lambda member: member.score))
+        return members
+
+    def _select(self, history: History, members: list[Trial]) -> Trial:
+        if self.selection == "best":
+            return max(members, key=lambda member: member.score)
+        return members[history.rng.integers(len(members))]
+
+    def _draw(self, history: History) -> Architecture:
+        """A random architecture within the limits.
+
+        Raises:
+            Exhausted: There is none among many.
+        """
+        for _ in range(_MOST_DRAWS):
+            arch = draw_new(history, 1)[0]
+            if self._over_limit(history.space, arch) is None:
+                return arch
+        raise Exhausted(f"none of {_MOST_DRAWS:,} random architectures is within the limits.")
+
+    def _temperature(self, history: History) -> float:
+        return self.temperatures[history.rng.integers(len(self.temperatures))]
+
+    # Validation.
+
+    def _problem(
+        self, conversation: Conversation, history: History, view: View, mutant: Architecture | None
+    ) -> str | None:
+        """What is wrong with a mutation; ``None`` where nothing is, or nothing that advice could mend."""
+        if mutant is None:
+            return _PROBLEMS.get(conversation.usage.log[-1].verdict)
+        if mutant in history.seen and len(history.seen) < history.space.size:
+            conversation.reject("duplicate")
+            return "this architecture was tried before."
+        over = self._over_limit(history.space, mutant)
+        if over is not None:
+            conversation.reject("too costly")
+        return over
+
+    def _over_limit(self, space: SearchSpace, arch: Architecture) -> str | None:
+        """Which limit an architecture exceeds; ``None`` if none.
+
+        Raises:
+            SpecError: A limit is set, and nobody knows the costs.
+        """
+        if self.max_parameters is None and self.max_flops is None:
+            return None
+        cost = self.task.cost(space, arch)
+        if cost is None:
+            raise SpecError(
+                f"{type(self).__name__}: max_parameters and max_flops need exact costs, and search space "
+                f"{space.name!r} knows none on data set {self.task.dataset!r}; leave them out."
+            )
+        for limit, value, unit in (
+            (self.max_parameters, cost.parameters, "parameters"),
+            (self.max_flops, cost.flops, "multiply-accumulate operations"),
+        ):
+            if limit is not None and value > limit:
+                return f"it has {value:,} {unit}, and at most {limit:,} are allowed."
+        return None
+
+    def _limits(self) -> list[str]:
+        return [
+            f"An architecture may have at most {limit:,} {unit}."
+            for limit, unit in (
+                (self.max_parameters, "parameters"),
+                (self.max_flops, "multiply-accumulate operations"),
+            )
+            if limit is not None
+        ]
+
+    # Reflection.
+
+    def _look_back(self, conversation: Conversation, history: History, view: View) -> str | None:
+        """Advice from the last trial; ``None`` where that was no mutation, or the model gives none."""
+        last = history.trials[-1]
+        parent = next((t for t in history.trials if t.number == last.attributes.get("parent")), None)
+        if parent is None:
+            return None
+        score = Objective(self.task, view.blind).value(last)
+        return self._reflect(conversation, history, view, parent, last.architecture, score, None)
+
+    def _reflect(
+        self,
+        conversation: Conversation,
+        history: History,
+        view: View,
+        parent: Trial,
+        mutant: Architecture | None,
+        score: float | None,
+        problem: str | None,
+    ) -> str | None:
+        objective = Objective(self.task, view.blind)
+        before = self._shown(view, parent.architecture, objective.value(parent))
+        after = None if mutant is None else self._shown(view, mutant, score)
+        system = render("rz_nas/reflect_system.j2", text=self.text, space=view.describe())
+        user = render(
+            "rz_nas/reflect.j2",
+            before=before,
+            after=after,
+            problem=problem,
+            metric=objective.name,
+            better=objective.better,
+        )
+        messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
+        advice = conversation.ask_text(messages, temperature=self._temperature(history))
+        return advice and advice[:TEXT_LENGTH]
+
+    # What the model reads and writes.
+
+    def _proxy(self) -> type[Proxy] | None:
+        if self.task.proxy is None:
+            return None
+        proxy: type[Proxy] = registry.load("proxy", self.task.proxy)
+        return proxy
+
+    def _shown(self, view: View, arch: Architecture, score: float | None) -> str:
+        objective = Objective(self.task, view.blind)
+        kind = {} if view.blind else {"type": objective.name}
+        known = {} if score is None else {"score": score}
+        return _json({"arch": view.value(arch)} | kind | known)
+
+    def _question(self, view: View, arch: Architecture, score: float, advice: str | None) -> str:
+        objective = Objective(self.task, view.blind)
+        blank = "<code>" if view.names == "ncode" else dict.fromkeys(view.space.decisions, "<choice>")
+        return render(
+            "rz_nas/user.j2",
+            advice=advice,
+            architecture=self._shown(view, arch, score),
+            metric=objective.name,
+            better=objective.better,
+            limits=self._limits(),
+            form=self._reply(blank, "<why>"),
+        )
+
+    def _example(self, view: View) -> list[Message]:
+        """An exchange about a mutation whose scores are made up."""
+        objective = Objective(self.task, view.blind)
+        low, high = _EXAMPLE_SCORES
+        before, after = (low, high) if objective.better == "higher" else (high, low)
+        rng = seeding.generator(self._entropy, "example")
+        parent = view.space.random(rng)
+        mutants = view.space.neighbours(parent) or [parent]
+        mutant = mutants[rng.integers(len(mutants))]
+        at = next((i for i, (a, b) in enumerate(zip(parent, mutant, strict=True)) if a != b), 0)
+        reasoning = render(
+            "rz_nas/example_reasoning.j2",
+            old=view.word(at, parent[at]),
+            new=view.word(at, mutant[at]),
+            decision=f"digit {at + 1}" if view.names == "ncode" else list(view.space.decisions)[at],
+            metric=objective.name,
+            before=before,
+            after=after,
+        )
+        return [
+            {"role": "user", "content": self._question(view, parent, before, None)},
+            {"role": "assistant", "content": self._reply(view.value(mutant), reasoning)},
+        ]
+
+    def _reply(self, value: Any, reasoning: str) -> str:
+        first = {"reasoning": reasoning} if self.reflection else {}
+        return _json(first | (value if isinstance(value, dict) else {"architecture": value}))
+
+    def _schema(self, view: View) -> dict[str, Any]:
+        schema = view.schema()
+        if not self.reflection:
+            return schema
+        reasoning = {"type": "string", "maxLength": TEXT_LENGTH}
+        return schema | {
+            # First, so that a model thinks before it decides.
+            "properties": {"reasoning": reasoning} | schema["properties"],
+            "required": ["reasoning", *schema["required"]],
+        }
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, separators=(",", ":"))
