@@ -89,7 +89,7 @@ STRATEGIES = (
     Case("random_search"),
     Case("regularized_evolution"),
     Case("reinforce", {"learning_rate": 0.5}),
-    Case("rz_nas", needs_model=True),
+    Case("rz_nas", {"random_starts": 4, "population": 6}, needs_model=True),
     Case("tpe", {"n_startup_trials": 6}),
 )
 
