@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Annotated
+from typing import Any
 from typing import Literal
 
 import typer
@@ -30,9 +31,16 @@ data_app = typer.Typer(
     help="Tables of benchmarks: what is there, and importing official files.", no_args_is_help=True
 )
 app.add_typer(data_app, name="data")
+transcripts_app = typer.Typer(
+    help="What was asked of models and what they replied: taking it along, to run a sweep without them.",
+    no_args_is_help=True,
+)
+app.add_typer(transcripts_app, name="transcripts")
 
 ExperimentsArgument = Annotated[Path, typer.Argument(metavar="[FILE]", help="The experiments file.")]
 DEFAULT_FILE = Path("experiments.yaml")
+FileOption = Annotated[Path, typer.Option(help="The experiments file.")]
+ResultsOption = Annotated[Path | None, typer.Option(help="Results folder in place of the file's.")]
 
 
 def main() -> None:
@@ -56,7 +64,13 @@ def run(
         str | None, typer.Option(metavar="A:B", help="Seeds A to B-1 in place of the file's.")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
-    results: Annotated[Path | None, typer.Option(help="Results folder in place of the file's.")] = None,
+    results: ResultsOption = None,
+    replay: Annotated[
+        Literal["auto", "strict", "off"] | None,
+        typer.Option(
+            help="Stored replies of models: auto asks for what is missing, strict starts no model, off asks for all."
+        ),
+    ] = None,
     track: Annotated[bool, typer.Option(help="Log to MLflow.")] = True,
     retry_failed: Annotated[
         bool, typer.Option(help="Make the runs that failed earlier, and only those.")
@@ -98,6 +112,7 @@ def run(
                 workers=workers,
                 tracking_uri=uri,
                 retry_failed=retry_failed,
+                replay=replay or settings.replay,
                 progress=progress,
             )
     except KeyboardInterrupt:
@@ -168,7 +183,7 @@ def track(
     uri: Annotated[
         str | None, typer.Option(help="MLflow tracking URI; that of the experiments file without.")
     ] = None,
-    file: Annotated[Path, typer.Option(help="The experiments file.")] = DEFAULT_FILE,
+    file: FileOption = DEFAULT_FILE,
 ) -> None:
     """Log finished runs to MLflow. Runs that are there already are left alone."""
     from harness import experiment
@@ -235,6 +250,49 @@ def data_import(
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     console.print(data_table([status]))
+
+
+@transcripts_app.command("export")
+def transcripts_export(
+    target: Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="The file to write.")],
+    results: ResultsOption = None,
+    file: FileOption = DEFAULT_FILE,
+) -> None:
+    """Write all transcripts to one file, sorted by key."""
+    count = _transcripts(results, file).export(target)
+    _console().print(f"{count:,} transcripts: {target}", highlight=False, soft_wrap=True)
+
+
+@transcripts_app.command("import")
+def transcripts_import(
+    source: Annotated[Path, typer.Argument(metavar="FILE.jsonl", help="What `export` wrote.")],
+    results: ResultsOption = None,
+    file: FileOption = DEFAULT_FILE,
+) -> None:
+    """Take over transcripts. What is stored already stays as it is."""
+    loaded = _transcripts(results, file).load(source)
+    console = _console()
+    console.print(f"{loaded.added:,} transcripts imported, {loaded.known:,} known already.", highlight=False)
+    if loaded.different:
+        console.print(
+            f"[yellow]{loaded.different:,} have another reply here, which stays.[/yellow] "
+            "Import into another --results folder to replay those of the file.",
+            highlight=False,
+        )
+
+
+def _transcripts(results: Path | None, file: Path) -> Any:
+    """The store of transcripts in a results folder."""
+    from importlib.metadata import entry_points
+
+    from harness import experiment
+    from harness.sweep import TRANSCRIPTS
+
+    if results is None:
+        results = Path(experiment.read_experiments(file).experiments.results)
+    # By name, for the engine knows nothing of the package that asks models.
+    (store,) = entry_points(group="harness.transcripts", name="default")
+    return store.load()(results / TRANSCRIPTS)
 
 
 def _report(folder: Path, out: Path | None, console: Console) -> None:

@@ -116,7 +116,7 @@ def _experiments(file: Path) -> Iterable[tuple[str, str, str]]:
 
 
 def _answer(experiments: experiment.ExperimentsFile, name: str) -> str:
-    from harness.sweep import make_server
+    from harness.serving import make_server
 
     server = make_server(experiments, name)
     try:

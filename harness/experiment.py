@@ -32,6 +32,7 @@ from harness import scoring
 from harness.budget import Budget
 from harness.errors import SpecError
 from harness.errors import unknown_name
+from harness.models import Replay
 from harness.section import Section
 from harness.strategy import Strategy
 from harness.yaml_file import YamlFile
@@ -143,11 +144,18 @@ class Tracking(Section):
 
 
 class ModelEntry(BaseModel):
-    """A language model: the kind of its server, and that server's keyword arguments."""
+    """A language model: the kind of its server, and that server's keyword arguments.
+
+    Attributes:
+        kind: Registered name.
+        concurrency: How many runs may ask it at the same time; ``None`` leaves that to the kind. No part of a
+            run's identity.
+    """
 
     model_config = ConfigDict(frozen=True, strict=True, extra="allow")
 
     kind: str
+    concurrency: Annotated[int, Field(ge=1, le=256)] | None = None
 
     @property
     def params(self) -> dict[str, Any]:
@@ -155,9 +163,18 @@ class ModelEntry(BaseModel):
 
 
 class Experiments(Section):
-    """The whole of ``experiments.yaml``."""
+    """The whole of ``experiments.yaml``.
+
+    Attributes:
+        results: Folder of all results.
+        replay: How stored replies of models are used; no part of a run's identity.
+        tracking: Where runs are tracked.
+        models: Language models by name.
+        sweeps: Sweeps by name, at least one.
+    """
 
     results: str = "results"
+    replay: Replay = "auto"
     tracking: Tracking = Tracking()
     models: dict[str, ModelEntry] = Field(default_factory=dict)
     sweeps: Annotated[dict[str, Sweep], Field(min_length=1)]

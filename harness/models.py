@@ -75,7 +75,8 @@ class ModelServer(Protocol):
     """A server that the engine starts before a sweep and stops after it.
 
     Classes are registered under ``harness.models``; their keyword arguments are the keys of the entry under
-    ``models`` in ``experiments.yaml`` beside ``kind``.
+    ``models`` in ``experiments.yaml`` beside ``kind`` and ``concurrency``. A class may have ``concurrency: int``, the
+    number of runs that may ask it at the same time where the entry says nothing; it is 16 without.
 
     Attributes:
         operational_parameters: Keyword arguments that say where and how it runs and decide no reply; they are

@@ -13,8 +13,8 @@ from typing import Any
 from typing import Protocol
 
 from harness import environment
-from harness import registry
 from harness import scoring
+from harness import search
 from harness import store
 from harness.errors import SpecError
 from harness.errors import StoreError
@@ -22,20 +22,20 @@ from harness.errors import TrackingError
 from harness.executors.local import LocalExecutor
 from harness.executors.local import Task
 from harness.models import Models
+from harness.serving import concurrency
+from harness.serving import serving
 from harness.store import RunFolder
 from harness.store import StorageError
 from harness.tracking import Tracker
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from collections.abc import Mapping
     from collections.abc import Sequence
     from pathlib import Path
 
     from harness.experiment import ExperimentsFile
     from harness.experiment import RunSpec
-    from harness.models import Endpoint
-    from harness.models import ModelServer
+    from harness.models import Replay
     from harness.search import Outcome
 
 
@@ -118,8 +118,11 @@ def run_sweep(
     tracking_uri: str | None,
     retry_failed: bool,
     progress: Progress,
+    replay: Replay = "auto",
 ) -> SweepResult:
     """Make all runs that are not there yet.
+
+    Runs whose model does not start are parked, the others are made.
 
     Args:
         file: Where the models are declared.
@@ -131,10 +134,10 @@ def run_sweep(
         tracking_uri: MLflow tracking URI; ``None`` tracks nothing.
         retry_failed: Make the runs that failed earlier, and only those.
         progress: Who is told.
+        replay: How transcripts are used; ``strict`` starts no model.
 
     Raises:
         StoreError: The folder is in use, holds other runs, or cannot be written. Finished runs are kept.
-        ModelError: A model cannot be started.
     """
     folder = results / name
     store.check_format(folder)
@@ -179,23 +182,20 @@ def run_sweep(
                 if not outcome.storage_failed:
                     tracking.log([outcome.path])
 
-            if todo:
-                with _servers(file, todo, progress) as endpoints:
-                    described = environment.describe()
-                    transcripts = results / TRANSCRIPTS
-                    LocalExecutor(workers).run(
-                        [
-                            Task(
-                                spec,
-                                folder / spec.path,
-                                Models({model: endpoints[model] for model in spec.models}, transcripts),
-                                described,
-                                facts[spec],
-                            )
-                            for spec in todo
-                        ],
-                        done,
-                    )
+            names = sorted({model for spec in todo for model in spec.models})
+            with serving(file, names, replay=replay, message=progress.message) as models:
+                described = environment.describe()
+                tasks = []
+                for spec in todo:
+                    path = folder / spec.path
+                    if missing := [models.failed[name] for name in spec.models if name in models.failed]:
+                        done(search.park(spec, path, missing[0], environment=described, facts=facts[spec]))
+                        continue
+                    endpoints = {name: models.endpoints[name] for name in spec.models}
+                    given = Models(endpoints, results / TRANSCRIPTS, replay)
+                    tasks.append(Task(spec, path, given, described, facts[spec]))
+                executor = LocalExecutor(workers, {name: concurrency(file, name) for name in names})
+                executor.run(tasks, done)
         result.untracked = tracking.broken
         return result
 
@@ -239,31 +239,8 @@ class _Tracking(contextlib.AbstractContextManager["_Tracking"]):
             )
 
 
-@contextlib.contextmanager
-def _servers(
-    file: ExperimentsFile, specs: Sequence[RunSpec], progress: Progress
-) -> Iterator[Mapping[str, Endpoint]]:
-    """The endpoints of all models that these runs name, served for as long as the context lasts."""
-    names = sorted({model for spec in specs for model in spec.models})
-    endpoints = {}
-    with contextlib.ExitStack() as stack:
-        for name in names:
-            server = make_server(file, name)
-            stack.callback(server.stop)
-            progress.message(f"Starting model {name} …")
-            endpoints[name] = server.start()
-        yield endpoints
-
-
 def _facts(spec: RunSpec) -> dict[str, Any]:
     return scoring.facts(scoring.make_benchmark(spec.benchmark.name, spec.benchmark.params))
-
-
-def make_server(file: ExperimentsFile, name: str) -> ModelServer:
-    """The server of a model that the file declares, not started."""
-    kind = file.experiments.models[name].kind
-    server: ModelServer = registry.load("model", kind)(**file.model(name))
-    return server
 
 
 def _write_sweep(folder: Path, file: ExperimentsFile, name: str, planned: Sequence[RunSpec]) -> None:

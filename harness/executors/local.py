@@ -1,24 +1,31 @@
-"""Runs in processes of this machine."""
+"""Runs in processes of this machine, and in threads of this one where a model lives in it."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import queue
 import signal
 import threading
+from collections import Counter
+from collections import deque
 from concurrent.futures import Future
 from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures import as_completed
+from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from dataclasses import field
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from typing import Any
+from typing import Self
 
 import optuna
 
 from harness import search
 from harness.errors import HarnessError
 from harness.errors import StoreError
+from harness.meter import SharedMeter
 from harness.search import Outcome
 from harness.store import RunFolder
 from harness.store import StorageError
@@ -32,9 +39,12 @@ if TYPE_CHECKING:
     from harness.experiment import RunSpec
     from harness.models import Models
 
-# Workers are processes already; libraries inside them must not start a thread per core as well.
+# Workers are processes already; libraries inside them must not start a thread per core as well. Nor may they in
+# the process that workers are forked from.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
+# What takes longest to import.
+_PRELOADED = ["harness.executors.local", "openai", "openai.resources.chat"]
 
 _DEATH = "the worker process died (killed, out of memory, or a crash in native code)"
 
@@ -49,18 +59,34 @@ class Task:
     environment: Mapping[str, Any]
     facts: Mapping[str, Any]
 
+    @property
+    def asks(self) -> frozenset[str]:
+        """Names of the models that it may ask."""
+        return frozenset() if self.models.replay == "strict" else frozenset(self.models.endpoints)
 
+    @property
+    def in_process(self) -> bool:
+        """Whether one of them lives in this process."""
+        return any(self.models.endpoints[name].in_process is not None for name in self.asks)
+
+
+@dataclass(frozen=True)
 class LocalExecutor:
-    """Makes runs in a pool of processes.
+    """Makes runs side by side.
+
+    Runs that compute share as many processes as the machine has cores for. Runs that ask a language model wait most
+    of the time, and have processes of their own beside them, as many as their models take. Runs of a model that
+    lives in this process are threads of it.
 
     The order in which runs end depends on the machine; what a run does depends on its spec alone.
 
     Args:
-        workers: Number of processes.
+        workers: Number of processes for runs that ask no model.
+        concurrency: How many runs may ask a model at the same time, by its name.
     """
 
-    def __init__(self, workers: int) -> None:
-        self.workers = workers
+    workers: int
+    concurrency: Mapping[str, int] = field(default_factory=dict)
 
     def run(self, tasks: Sequence[Task], done: Callable[[Outcome], None]) -> None:
         """Make all runs.
@@ -70,54 +96,131 @@ class LocalExecutor:
 
         Args:
             tasks: The runs.
-            done: Called in this process as each run ends.
+            done: Called in this thread as each run ends.
 
         Raises:
             StoreError: A run could not write its folder; runs that had started are finished first.
         """
-        left = self._pool(tasks, done, self.workers)
+        left = self._make_all(tasks, done)
         while left:
             # The run that killed its worker is among those that had been started.
             started = [task for task in left if RunFolder(task.folder).status == "running"]
             suspects = started or left[: self.workers]
             for task in suspects:
-                if self._pool([task], done, workers=1):
+                if self._make_all([task], done):
                     done(search.record_death(task.folder, _DEATH))
-            left = self._pool([task for task in left if task not in suspects], done, self.workers)
+            left = self._make_all([task for task in left if task not in suspects], done)
 
-    def _pool(self, tasks: Sequence[Task], done: Callable[[Outcome], None], workers: int) -> list[Task]:
-        """Make runs in one pool; returns those that a dying worker left behind."""
+    def _make_all(self, tasks: Sequence[Task], done: Callable[[Outcome], None]) -> list[Task]:
+        """Make runs in fresh processes; returns those that a dying worker left behind."""
         if not tasks:
             return []
-        for variable in _THREAD_VARIABLES:
-            os.environ.setdefault(variable, "1")
-        pool = ProcessPoolExecutor(
-            min(workers, len(tasks)),
-            mp_context=multiprocessing.get_context("spawn"),
-            initializer=_prepare,
-        )
+        waiting = deque(tasks)
+        flying: dict[Future[Outcome], Task] = {}
+        ended: queue.SimpleQueue[Future[Outcome]] = queue.SimpleQueue()
+        free = Counter(self.concurrency)
         left: list[Task] = []
-        try:
-            futures: dict[Future[Outcome], Task] = {pool.submit(_make, task): task for task in tasks}
-            for future in as_completed(futures):
+        with _Lanes(tasks, self.workers, self.concurrency) as lanes:
+            while waiting or flying:
+                for _ in range(len(waiting)):
+                    task = waiting.popleft()
+                    if not all(free[model] for model in task.asks):
+                        waiting.append(task)
+                        continue
+                    try:
+                        future = lanes.submit(task)
+                    except BrokenProcessPool:
+                        left.append(task)
+                        continue
+                    free.subtract(task.asks)
+                    flying[future] = task
+                    future.add_done_callback(ended.put)
+                if not flying:
+                    break
+                future = ended.get()
+                task = flying.pop(future)
+                free.update(task.asks)
                 try:
                     outcome = future.result()
                 except BrokenProcessPool:
-                    left.append(futures[future])
+                    left.append(task)
                     continue
                 done(outcome)
                 if outcome.storage_failed:
                     raise StoreError(str(outcome.error))
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
         return left
 
 
-def _prepare() -> None:
+class _Lanes:
+    """The pools in which runs are made; a context that leaves no process behind, however it ends.
+
+    Args:
+        tasks: The runs to come.
+        workers: See :class:`LocalExecutor`.
+        concurrency: See :class:`LocalExecutor`.
+    """
+
+    def __init__(self, tasks: Sequence[Task], workers: int, concurrency: Mapping[str, int]) -> None:
+        for variable in _THREAD_VARIABLES:
+            os.environ.setdefault(variable, "1")
+        # Forked from a process that has imported what takes longest, sixteen workers start as fast as one. That
+        # process is a fresh one without threads; only its imports are shared.
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(_PRELOADED)
+        models = sorted(frozenset().union(*(task.asks for task in tasks)))
+        self._meters = {model: SharedMeter(context) for model in models}
+        self._others = set(multiprocessing.active_children())
+
+        def processes(count: int) -> ProcessPoolExecutor:
+            return ProcessPoolExecutor(
+                count, mp_context=context, initializer=_prepare, initargs=(self._meters, dict(os.environ))
+            )
+
+        # Pools start what they need when they need it; one that gets no run starts nothing.
+        self._computing = processes(workers)
+        self._asking = processes(max(sum(concurrency[model] for model in models), 1))
+        self._threads = ThreadPoolExecutor(max_workers=max(len(tasks), 1), thread_name_prefix="run")
+
+    def submit(self, task: Task) -> Future[Outcome]:
+        """Make a run in its lane.
+
+        Raises:
+            BrokenProcessPool: A worker of that lane has died.
+        """
+        if task.in_process:
+            optuna.logging.set_verbosity(optuna.logging.WARNING)
+            return self._threads.submit(_make, task, self._meters)
+        return (self._asking if task.asks else self._computing).submit(_make_in_worker, task)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        # What is no error of a run is somebody who wants to stop now. Runs can be killed at any moment.
+        stopped = kind is not None and not issubclass(kind, Exception)
+        if stopped:
+            for process in set(multiprocessing.active_children()) - self._others:
+                process.terminate()
+        for pool in (self._computing, self._asking):
+            pool.shutdown(wait=True, cancel_futures=True)
+        # A thread cannot be stopped; it parks its run as soon as its model, which is stopped next, is gone.
+        self._threads.shutdown(wait=not stopped, cancel_futures=True)
+
+
+#: Meters of this worker, by model.
+_meters: Mapping[str, SharedMeter] = {}
+
+
+def _prepare(meters: Mapping[str, SharedMeter], environment: Mapping[str, str]) -> None:
     """Set up a worker: quiet, and gone as soon as its parent is.
 
     A worker that outlived a killed parent would go on writing a trajectory that the resumed sweep writes too.
     """
+    global _meters
+    _meters = meters
+    # That of the parent now, not of the time when the process was started that workers are forked from.
+    os.environ.clear()
+    os.environ.update(environment)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     # Ctrl-C reaches every process of the terminal; a worker ends at once and in silence, for its run can go on.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -131,12 +234,16 @@ def _die_with_parent() -> None:
     os._exit(1)
 
 
-def _make(task: Task) -> Outcome:
+def _make_in_worker(task: Task) -> Outcome:
+    return _make(task, _meters)
+
+
+def _make(task: Task, meters: Mapping[str, SharedMeter]) -> Outcome:
     try:
         return search.run(
             task.spec,
             task.folder,
-            models=task.models,
+            models=replace(task.models, meters={model: meters[model] for model in task.asks}),
             environment=task.environment,
             facts=task.facts,
         )

@@ -35,11 +35,13 @@ Message = Mapping[str, str]
 #: ``sampling`` and ``seed``.
 Request = Mapping[str, Any]
 
-_CONTEXT_EXCEEDED = (
+#: What servers say of a prompt that is longer than the context.
+CONTEXT_EXCEEDED = (
     "context_length_exceeded",
     "exceed_context_size",
     "maximum context length",
     "context size",
+    "maximum model length",
 )
 
 
@@ -86,8 +88,9 @@ class ChatModel:
             seed: Seed of the sampling.
 
         Raises:
-            ModelUnavailable: The server does not answer, or is overloaded, after all retries.
-            ModelError: The server refuses the request, or a strict replay holds no reply to it.
+            ModelUnavailable: The server does not answer, or is overloaded, after all retries; or a strict replay
+                holds no reply.
+            ModelError: The server refuses the request.
         """
         return self.chat_all([self.request(messages, schema=schema, sampling=sampling, seed=seed)])[0]
 
@@ -118,14 +121,16 @@ class ChatModel:
         replies = [self._recorded(request) for request in requests]
         missing = [i for i, reply in enumerate(replies) if reply is None]
         if missing and self.replay == "strict":
-            raise ModelError(
+            raise ModelUnavailable(
                 f"strict replay: the transcripts{self._where()} hold no reply of model {self.endpoint.model!r} to a "
                 "request of this run. Import the transcripts of the original sweep (`harness transcripts import`), "
                 "or run with `--replay auto` and the model at hand."
             )
         if missing:
             asking = self._ask_all([requests[i] for i in missing])
-            asked = asyncio.run_coroutine_threadsafe(asking, _loop()).result()
+            with _starting:
+                loop = _loop()
+            asked = asyncio.run_coroutine_threadsafe(asking, loop).result()
             for i, reply in zip(missing, asked, strict=True):
                 replies[i] = reply
         return [reply for reply in replies if reply is not None]
@@ -190,7 +195,7 @@ class ChatModel:
                 **structured,
             )
         except openai.BadRequestError as error:
-            if any(mark in str(error) for mark in _CONTEXT_EXCEEDED):
+            if any(mark in str(error) for mark in CONTEXT_EXCEEDED):
                 return Reply("", TOO_LONG, 0, 0)
             raise _explained(self.endpoint, error) from error
         except openai.OpenAIError as error:
@@ -217,6 +222,10 @@ def list_models(endpoint: Endpoint, timeout: float = 10.0) -> list[str]:
             return [model.id for model in client.models.list()]
     except openai.OpenAIError as error:
         raise _explained(endpoint, error) from error
+
+
+# Runs in threads of one process share the loop, and the cache alone would let each of them start one.
+_starting = threading.Lock()
 
 
 @cache

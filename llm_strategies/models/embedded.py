@@ -50,6 +50,8 @@ class EmbeddedServer:
         SpecError: A number is out of range.
     """
 
+    #: One request is computed at a time; a second run computes meanwhile what is not the model.
+    concurrency: ClassVar[int] = 2
     operational_parameters: ClassVar[frozenset[str]] = frozenset({"port", "startup_seconds"})
 
     def __init__(

@@ -9,13 +9,32 @@ import tempfile
 from collections.abc import Iterator
 from collections.abc import Mapping
 from dataclasses import asdict
+from dataclasses import dataclass
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+from pydantic import ValidationError
+
 from harness.errors import StoreError
 from harness.store import storage_errors
 from llm_strategies.models.reply import Reply
+
+
+@dataclass
+class Loaded:
+    """What became of imported transcripts.
+
+    Attributes:
+        added: Stored now.
+        known: Stored before, with the same reply.
+        different: Stored before with another reply, which stays.
+    """
+
+    added: int = 0
+    known: int = 0
+    different: int = 0
 
 
 class Transcripts:
@@ -92,19 +111,75 @@ class Transcripts:
             except FileNotFoundError:
                 return None
         try:
-            entry: dict[str, Any] = json.loads(content)
-            Reply(**entry["reply"])
-            intact = entry["key"] == key == request_key(entry["request"])
-        except (ValueError, KeyError, TypeError):
-            intact = False
-        if not intact:
-            raise StoreError(f"{path}: not an intact transcript; delete the file to ask the model again.")
-        return entry
+            return _checked(content, key)
+        except ValueError as error:
+            raise StoreError(
+                f"{path}: not an intact transcript: {error}; delete the file to ask the model again."
+            ) from None
 
     def keys(self) -> Iterator[str]:
         """Keys of everything stored, sorted."""
         with storage_errors(self.folder):
             yield from sorted(path.stem for path in self.folder.glob("??/*.json"))
+
+    def export(self, file: Path) -> int:
+        """Write everything stored to a file, one JSON object per line, sorted by key.
+
+        Equal stores give equal bytes.
+
+        Args:
+            file: The file; one that is there is replaced in the end.
+
+        Returns:
+            The number of transcripts.
+
+        Raises:
+            StoreError: Nothing is stored, a transcript is damaged, or the file cannot be written.
+        """
+        count = 0
+        temporary = file.with_name(f"{file.name}.tmp")
+        with storage_errors(file), temporary.open("w", encoding="utf-8") as lines:
+            try:
+                for key in self.keys():
+                    lines.write(f"{_line(self.entry(key))}\n")
+                    count += 1
+                if not count:
+                    raise StoreError(f"{self.folder}: no transcripts are stored here.")
+                temporary.replace(file)
+            finally:
+                temporary.unlink(missing_ok=True)
+        return count
+
+    def load(self, file: Path) -> Loaded:
+        """Take over what :meth:`export` wrote. What is stored already stays as it is.
+
+        Args:
+            file: A file of one JSON object per line.
+
+        Raises:
+            StoreError: A line is no transcript, or not the one that its key names; names file and line. Lines
+                before it are stored. Or the file cannot be read, or the store cannot be written.
+        """
+        loaded = Loaded()
+        with storage_errors(file), file.open("rb") as lines:
+            for number, line in enumerate(lines, start=1):
+                try:
+                    entry = _checked(line)
+                except ValueError as error:
+                    raise StoreError(
+                        f"{file}:{number}: not an intact transcript: {error}. The {number - 1} lines before it are "
+                        "in the store; export the original again, and import the whole: nothing is stored twice."
+                    ) from None
+                reply = Reply(**entry["reply"])
+                stored = self.get(entry["request"])
+                if stored is None:
+                    self.put(entry["request"], reply)
+                    loaded.added += 1
+                elif _said(stored) == _said(reply):
+                    loaded.known += 1
+                else:
+                    loaded.different += 1
+        return loaded
 
     def _read(self, key: str) -> Reply | None:
         entry = self.entry(key)
@@ -118,3 +193,42 @@ def request_key(request: Mapping[str, Any]) -> str:
     """SHA-256 of a request, in hexadecimal; equal for equal requests in any process."""
     canonical = json.dumps(request, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+_REPLY = TypeAdapter(Reply)
+
+
+def _checked(content: bytes, key: str | None = None) -> dict[str, Any]:
+    """A transcript as it is stored.
+
+    Args:
+        content: Its JSON.
+        key: What its key must be; ``None`` leaves that open.
+
+    Raises:
+        ValueError: It is damaged; says what is wrong.
+    """
+    try:
+        entry = json.loads(content)
+    except (ValueError, RecursionError):
+        raise ValueError("this is no JSON") from None
+    if not isinstance(entry, dict) or not {"key", "request", "reply"} <= entry.keys():
+        raise ValueError("`key`, `request` or `reply` is missing")
+    if not entry["key"] == (key or entry["key"]) == request_key(entry["request"]):
+        raise ValueError("the key is not that of the request")
+    try:
+        # As JSON, where strict validation still takes an object for a reply.
+        _REPLY.validate_json(json.dumps(entry["reply"]), strict=True)
+        Reply(**entry["reply"])
+    except (ValidationError, TypeError):
+        raise ValueError("`reply` is no reply of a model") from None
+    return entry
+
+
+def _line(entry: Mapping[str, Any] | None) -> str:
+    return json.dumps(entry, sort_keys=True, separators=(",", ":"))
+
+
+def _said(reply: Reply) -> Reply:
+    """The reply without what was measured."""
+    return replace(reply, started=0.0, seconds=0.0, gpu_seconds=0.0, key="")
