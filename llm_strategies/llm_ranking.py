@@ -145,7 +145,7 @@ class LLMRanking(LLMStrategy):
                 "role": "user",
                 "content": render(
                     "llm_ranking/user.j2",
-                    architectures=[view.write(architecture) for architecture in shown],
+                    architectures=[view.text(architecture) for architecture in shown],
                     better=objective.better,
                 ),
             },
