@@ -75,6 +75,9 @@ class LLMatic(LLMStrategy):
       trials here. The budget of the sweep ends the search.
     - The initial architecture is drawn at random for each run, and is not evaluated unless the model proposes it;
       there, it is a small network written by hand.
+    - A small space may not fill ten niches. The random phase ends at the latest when half of the niches are filled
+      that 1,000 random architectures reach. The released code ends it with ten networks, or with twenty prompts,
+      which here would be every niche that the prompts of the random phase can reach.
     - Curiosity belongs to the prompt that was selected, as well as to the one that is archived. In the
       released code, only a new entry has it, and no entry's curiosity ever changes.
     - The released code draws the second parent of a crossover from all archived networks, but looks it up in a
@@ -83,13 +86,11 @@ class LLMatic(LLMStrategy):
       place. An architecture that was proposed before is a trial like any other, as there, which here costs no
       evaluation; its prompt becomes less curious.
 
-    The search goes from the random to the second phase also when the archive of prompts holds twice
-    ``initial_networks``, as in the released code: a small space may not fill so many niches.
-
     Args:
         niches: Number of niches of each archive.
         samples: Number of points that k-means clusters to make the niches.
-        initial_networks: Number of archived architectures that ends the random phase.
+        initial_networks: Number of archived architectures that ends the random phase; see above for small
+            spaces.
         mutation_probability: Probability of a mutation; otherwise crossover.
         top: Number of the best architectures, and of the most curious prompts, that a mutation selects from.
         temperature: Of the random phase; from 0.1 to 1, as all temperatures of this search.
@@ -171,10 +172,14 @@ class LLMatic(LLMStrategy):
     # The archives, rebuilt from the trials.
 
     def _archives(self, space: SearchSpace) -> Archives:
+        networks: Archive[Architecture] = Archive(self.niches, self.samples)
+        describe = Descriptors(space, self.task)
+        reached = {networks.niche(describe(arch)) for arch in describe.samples}
         return Archives(
-            networks=Archive(self.niches, self.samples),
+            networks=networks,
             prompts=Archive(self.niches, self.samples),
-            describe=Descriptors(space, self.task),
+            describe=describe,
+            enough=min(self.initial_networks, max(len(reached) // 2, 1)),
         )
 
     def _learn(self, archives: Archives, trial: Trial) -> Archives:
@@ -201,7 +206,7 @@ class LLMatic(LLMStrategy):
 
     def _draw(self, archives: Archives, history: History) -> Variation:
         rng = history.rng
-        if self._starts(archives):
+        if len(archives.networks) < archives.enough or not len(archives.prompts):
             initial = history.space.random(seeding.generator(self._entropy, "initial network"))
             prompt = int(rng.integers(len(INSTRUCTIONS)))
             return Variation("random", (initial,), prompt, self.temperature, niche=None)
@@ -216,14 +221,6 @@ class LLMatic(LLMStrategy):
         temperature = self._mutated(prompt.temperature, rng)
         parent = networks[min(rank, len(networks) - 1)]
         return Variation("mutation", (parent,), prompt.number, temperature, niche)
-
-    def _starts(self, archives: Archives) -> bool:
-        if not len(archives.prompts):
-            return True
-        return (
-            len(archives.networks) < self.initial_networks
-            and len(archives.prompts) < 2 * self.initial_networks
-        )
 
     def _mutated(self, temperature: float, rng: np.random.Generator) -> float:
         return _clip(temperature + float(rng.uniform(-self.temperature_mutation, self.temperature_mutation)))
@@ -240,11 +237,20 @@ class Prompt:
 
 @dataclass
 class Archives:
-    """What the trials taught."""
+    """What the trials taught.
+
+    Attributes:
+        networks: Architectures by score.
+        prompts: Prompts by whether their architecture was archived.
+        describe: Where an architecture lies.
+        enough: Number of archived architectures that ends the random phase.
+        best_score: Highest score so far.
+    """
 
     networks: Archive[Architecture]
     prompts: Archive[Prompt]
     describe: Descriptors
+    enough: int
     best_score: float = float("-inf")
 
     def most_curious(self) -> list[tuple[int, Prompt]]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
+from bisect import bisect_right
 from collections import Counter
 from functools import cache
 from typing import TYPE_CHECKING
@@ -14,7 +16,7 @@ from scipy.cluster.vq import kmeans2
 from harness import seeding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Sequence
 
     import numpy as np
 
@@ -75,50 +77,51 @@ class Archive(Generic[Elite]):
 class Descriptors:
     """Where an architecture lies in the unit square: how varied it is, and how large.
 
-    *Variety* is the entropy of its choices over its decisions, 0 where all decisions have the same choice, 1 where
-    choices are as mixed as can be. *Size* is the FLOPs where the space knows them for the task's data set,
-    otherwise the mean rank of its choices, of which 0 is the first choice everywhere and 1 the last. Size is
-    scaled by the smallest and largest of random architectures, the same in every run; what lies beyond is at the
-    edge.
+    *Variety* is the entropy of its choices over its decisions: zero where all decisions have the same choice. *Size*
+    is the FLOPs where the space knows them for the task's data set, otherwise the mean rank of its choices,
+    counted from the first of each decision. Both are scaled to the share of random architectures that have less,
+    equals counting half, so that random architectures are spread evenly. The random architectures are the same in
+    every run.
 
     Args:
         space: The search space.
         task: Knows the FLOPs.
+
+    Attributes:
+        samples: The random architectures.
     """
 
     def __init__(self, space: SearchSpace, task: Task) -> None:
         self._space = space
+        self._task = task
         self._choices = [tuple((type(c), c) for c in choices) for choices in space.decisions.values()]
-        distinct = len({choice for choices in self._choices for choice in choices})
-        self._most_varied = math.log(max(min(distinct, len(self._choices)), 2))
         rng = seeding.generator(0, "quality diversity", "scale")
-        samples = [space.random(rng) for _ in range(_SCALE_SAMPLES)]
-        self._size: Callable[[Architecture], float] = self._mean_rank
-        if task.cost(space, samples[0]) is not None:
-            self._size = lambda arch: _flops(task, space, arch)
-        sizes = [self._size(arch) for arch in samples]
-        self._smallest, self._largest = min(sizes), max(sizes)
+        self.samples = [space.random(rng) for _ in range(_SCALE_SAMPLES)]
+        self._knows_flops = task.cost(space, self.samples[0]) is not None
+        self._varieties = sorted(map(self._variety, self.samples))
+        self._sizes = sorted(map(self._size, self.samples))
 
     def __call__(self, arch: Architecture) -> tuple[float, float]:
         """Variety and size of an architecture, each from 0 to 1."""
-        span = self._largest - self._smallest
-        size = (self._size(arch) - self._smallest) / span if span else 0.0
-        return self._variety(arch), min(max(size, 0.0), 1.0)
+        return _share_below(self._varieties, self._variety(arch)), _share_below(self._sizes, self._size(arch))
 
     def _variety(self, arch: Architecture) -> float:
-        counts = Counter(choices[i] for choices, i in zip(self._choices, arch, strict=True)).values()
-        shares = [count / len(arch) for count in counts]
-        return min(-sum(share * math.log(share) for share in shares) / self._most_varied, 1.0)
+        counts = Counter(choices[i] for choices, i in zip(self._choices, arch, strict=True))
+        # Sorted, so that equal counts give equal sums.
+        shares = [count / len(arch) for count in sorted(counts.values())]
+        return -sum(share * math.log(share) for share in shares)
 
-    def _mean_rank(self, arch: Architecture) -> float:
-        ranks = [i / (radix - 1) for i, radix in zip(arch, self._space.radices, strict=True) if radix > 1]
-        return sum(ranks) / max(len(ranks), 1)
+    def _size(self, arch: Architecture) -> float:
+        if not self._knows_flops:
+            ranks = [i / (radix - 1) for i, radix in zip(arch, self._space.radices, strict=True) if radix > 1]
+            return sum(ranks) / max(len(ranks), 1)
+        cost = self._task.cost(self._space, arch)
+        assert cost is not None
+        return float(cost.flops)
 
 
-def _flops(task: Task, space: SearchSpace, arch: Architecture) -> float:
-    cost = task.cost(space, arch)
-    assert cost is not None
-    return float(cost.flops)
+def _share_below(ordered: Sequence[float], value: float) -> float:
+    return (bisect_left(ordered, value) + bisect_right(ordered, value)) / (2 * len(ordered))
 
 
 @cache

@@ -208,10 +208,8 @@ def test_other_spaces_and_metrics() -> None:
 
 
 def test_real_model(embedded_model: Endpoint) -> None:
-    strategy = GENIUS(
-        model=ChatModel(embedded_model), rationale=False, code=False, iterations=2, names="ncode"
-    )
-    proposals = search(connect(strategy), 2)
+    strategy = GENIUS(model=ChatModel(embedded_model), rationale=False, iterations=2)
+    proposals = search(connect(strategy, Task()), 2, space=MIXED, score=sum)
     assert all(proposal.attributes == {"source": "model"} for proposal in proposals)
     assert proposals[1].usage.prompt_tokens > proposals[0].usage.prompt_tokens > 100
 
