@@ -36,11 +36,11 @@ EXPLANATION_LENGTH = 240
 class ISTS(LLMStrategy):
     """ISTS (2025, "Instructing the Architecture Search for Spatial-temporal Sequence Forecasting with LLM").
 
-    The paper is arXiv 2503.17994. Every round chooses one architecture and evaluates it (Algorithm 2). The model reads (Table 1, appendix D) the
-    background: search space, data set, metric; the experience: a memory bank of all results, sorted so
-    that the best comes last (section 4.3.2); and the instruction, in steps: recall the background, observe
-    the experience, then do what the stage asks for. The first 60 % of 15 rounds explore (section 4.4), the rest
-    optimise. Every reply explains itself.
+    The paper is arXiv 2503.17994. Every round chooses one architecture and evaluates it (Algorithm 2). The model
+    reads (Table 1, appendix D) the background: search space, data set, metric; the experience: a memory bank of
+    all results, sorted so that the best comes last (section 4.3.2); and the instruction, in steps: recall the
+    background, observe the experience, then do what the stage asks for. The first 60 % of 15 rounds explore
+    (section 4.4), the rest optimise. Every reply explains itself.
 
     - ``reasoning: cot``, a chain of thought: one reply is a whole architecture.
     - ``reasoning: tot``, a tree of thoughts: the model proposes one cell and then judges, in a second call, whether the
@@ -60,8 +60,8 @@ class ISTS(LLMStrategy):
     - Neither the number of tries in a place of the tree nor any bound on its steps is given. Here a place has
       ``breadth`` tries, and a tree that has taken ``breadth`` steps per cell is given up; ``attempts`` counts trees.
     - Nothing is said of architectures that were evaluated before; one of the replies printed in Table F.10
-      says that it repeats one. Here they are rejected and asked for anew, since a repetition teaches nothing;
-      ``duplicates: keep`` spends a round on them, as the paper may have done.
+      says that it repeats one. Here they are rejected and asked for anew, with the repeated one named, since a
+      repetition teaches nothing; ``duplicates: keep`` spends a round on them, as the paper may have done.
     - Sampling is not described. Temperature 0.6 and top-p 0.9 are what LLaMA-3-8B-Instruct, the paper's main model,
       comes with.
     - A run whose budget reaches beyond the last round goes on in the optimisation stage.
@@ -154,6 +154,7 @@ class _Round:
         self._bank = sorted(history.trials, key=lambda trial: trial.score) if strategy.memory else []
         self._round = history.number + 1
         self._exploring = exploring
+        self._repeated: dict[Architecture, None] = {}
 
     def whole(self) -> tuple[Architecture, Mapping[str, int]] | None:
         """Ask for a whole architecture; ``None`` where the reply is of no use."""
@@ -161,11 +162,13 @@ class _Round:
             "ists/architecture.j2",
             self._view.read,
             _schema("architecture", self._view.architecture_schema()),
+            repeated=[self._view.write(repeated) for repeated in self._repeated],
             form=self._view.architecture_form(),
         )
         if arch is None:
             return None
         if arch in self._seen:
+            self._repeated[arch] = None
             self.conversation.reject("duplicate")
             return None
         return arch, {}
