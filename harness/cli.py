@@ -123,7 +123,8 @@ def run(
     for path, reason in result.failed.items():
         console.print(f"[red]failed[/red] {path}: {escape(reason)}", highlight=False)
     for reason, count in Counter(result.parked.values()).most_common():
-        console.print(f"[yellow]parked[/yellow] {count} runs: {escape(reason)}", highlight=False)
+        said = f"[yellow]parked[/yellow] {count} {'run' if count == 1 else 'runs'}: {escape(reason)}"
+        console.print(said, highlight=False, soft_wrap=True)
     if result.parked:
         console.print("Nothing of parked runs is lost: the same command goes on with them.", highlight=False)
     if uri is not None and not result.untracked:
