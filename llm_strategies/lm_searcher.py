@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 Window = Literal["best", "recent"]
 Rewards = Literal["min-max", "raw"]
 Source = Literal["random", "evolution", "half"]
-Pairs = Literal["true", "shuffled"]
+Pairs = Literal["intact", "shuffled"]
 
 
 class LMSearcher(LLMStrategy):
@@ -87,7 +87,7 @@ class LMSearcher(LLMStrategy):
             listed best first in either case.
         rewards: ``min-max`` scales scores so that the lowest of the run is 0 and the highest 1; ``raw`` shows the
             metric as it is.
-        mapping: ``true`` shows each architecture with its reward, ``shuffled`` with that of another.
+        mapping: ``intact`` shows each architecture with its reward, ``shuffled`` with that of another.
         names: See :class:`~llm_strategies.base.LLMStrategy`; the paper's is ``ncode``.
         options: See :class:`~llm_strategies.base.LLMStrategy`.
 
@@ -106,7 +106,7 @@ class LMSearcher(LLMStrategy):
         history_limit: int | None = None,
         history_window: Window = "best",
         rewards: Rewards = "min-max",
-        mapping: Pairs = "true",
+        mapping: Pairs = "intact",
         names: Names = "ncode",
         **options: Any,
     ) -> None:
@@ -199,7 +199,7 @@ class LMSearcher(LLMStrategy):
         return drawn
 
     def _memory(self, history: History) -> Sequence[Trial]:
-        if self.mapping == "true":
+        if self.mapping == "intact":
             return history.trials
         order = history.rng.permutation(len(history))
         return [

@@ -100,7 +100,7 @@ def test_defaults_are_those_of_the_paper_and_its_code() -> None:
     assert defaults["candidate_source"] == "random"
     assert defaults["history_limit"] is None
     assert defaults["rewards"] == "min-max"
-    assert defaults["mapping"] == "true"
+    assert defaults["mapping"] == "intact"
     assert defaults["names"] == "ncode"
 
 
