@@ -57,7 +57,8 @@ class CoLLMNAS(LLMStrategy):
     - Prompts are our own words around the components of its appendix G. Strategies are asked for in at most 120
       words, which fits the text that a JSON schema allows; the paper's are longer.
     - The Generator's reply is JSON. Where it cannot be read, the model is asked again, up to ``attempts`` times for
-      each question. A batch of which nothing is left is an iteration like any other, and reported as such.
+      each question. A batch of which nothing is left is an iteration like any other, and reported as such; only
+      where a random trial follows at once (``on_exhausted: random``) is it forgotten.
     - The chat is bounded by the model's context: the oldest iterations are left out first, then the worst results
       of the last one. The paper does not say what it does.
 
@@ -162,11 +163,11 @@ class CoLLMNAS(LLMStrategy):
         if pending is not None:
             return Proposal(pending, {"source": "model", "iteration": archive.iterations[-1].number})
         self._end_at_target(archive)
+        if len(history.seen) >= history.space.size:
+            raise Exhausted("all architectures of the search space are visited.")
         conversation = self.conversation(history)
         begun: list[Iteration] = []
         while len(archive.iterations) + len(begun) < self.iterations:
-            if len(history.seen) >= history.space.size:
-                raise Exhausted("all architectures of the search space are visited.")
             iteration = self._iterate(conversation, history, view, [*archive.iterations, *begun])
             iteration.best = archive.best
             begun.append(iteration)
