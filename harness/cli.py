@@ -111,6 +111,7 @@ def run(
                 results=root,
                 workers=workers,
                 tracking_uri=uri,
+                traces=settings.tracking.traces,
                 retry_failed=retry_failed,
                 replay=replay or settings.replay,
                 progress=progress,
@@ -184,6 +185,14 @@ def track(
     uri: Annotated[
         str | None, typer.Option(help="MLflow tracking URI; that of the experiments file without.")
     ] = None,
+    traces: Annotated[
+        bool | None,
+        typer.Option(
+            "--traces/--no-traces",
+            help="Log each call of a language model; without, as the experiments file says, or not with --uri.",
+            show_default=False,
+        ),
+    ] = None,
     file: FileOption = DEFAULT_FILE,
 ) -> None:
     """Log finished runs to MLflow. Runs that are there already are left alone."""
@@ -191,10 +200,12 @@ def track(
     from harness.tracking import track_results
 
     if uri is None:
-        uri = experiment.read_experiments(file).experiments.tracking.uri
+        tracking = experiment.read_experiments(file).experiments.tracking
+        uri = tracking.uri
+        traces = tracking.traces if traces is None else traces
     if uri is None:
         raise SpecError(f"{file}: `tracking.uri` is null; give --uri.")
-    summary = track_results(folder, uri)
+    summary = track_results(folder, uri, traces=bool(traces))
     _console().print(str(summary), highlight=False, markup=False, soft_wrap=True)
     if summary.unreadable:
         raise typer.Exit(1)
@@ -287,7 +298,7 @@ def _transcripts(results: Path | None, file: Path) -> Any:
     from importlib.metadata import entry_points
 
     from harness import experiment
-    from harness.sweep import TRANSCRIPTS
+    from harness.store import TRANSCRIPTS
 
     if results is None:
         results = Path(experiment.read_experiments(file).experiments.results)

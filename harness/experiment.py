@@ -138,9 +138,11 @@ class Tracking(Section):
 
     Attributes:
         uri: Any MLflow tracking URI; ``None`` tracks nothing.
+        traces: Whether each call of a language model is logged as a trace of its run.
     """
 
     uri: str | None = "sqlite:///mlflow.db"
+    traces: bool = False
 
 
 class ModelEntry(BaseModel):

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from harness.experiment import RunSpec
 
 FORMAT = 1
+#: Below the folder of all results: what was asked of models and what they replied.
+TRANSCRIPTS = "transcripts"
 # Keys of run.json that the engine relies on.
 _RECORD = {"id": str, "status": str, "spec": dict, "data": dict, "totals": dict}
 _ANEW = "restore it, or delete the run's folder to run it anew"

@@ -24,6 +24,7 @@ from harness.executors.local import Task
 from harness.models import Models
 from harness.serving import concurrency
 from harness.serving import serving
+from harness.store import TRANSCRIPTS
 from harness.store import RunFolder
 from harness.store import StorageError
 from harness.tracking import Tracker
@@ -37,10 +38,6 @@ if TYPE_CHECKING:
     from harness.experiment import RunSpec
     from harness.models import Replay
     from harness.search import Outcome
-
-
-#: Below the folder of all results: what was asked of models and what they replied.
-TRANSCRIPTS = "transcripts"
 
 
 class Progress(Protocol):
@@ -116,6 +113,7 @@ def run_sweep(
     results: Path,
     workers: int,
     tracking_uri: str | None,
+    traces: bool = False,
     retry_failed: bool,
     progress: Progress,
     replay: Replay = "auto",
@@ -132,6 +130,7 @@ def run_sweep(
         results: Folder of all results; the sweep's folder is made in it.
         workers: Number of processes.
         tracking_uri: MLflow tracking URI; ``None`` tracks nothing.
+        traces: Whether to log each call of a language model as a trace of its run.
         retry_failed: Make the runs that failed earlier, and only those.
         progress: Who is told.
         replay: How transcripts are used; ``strict`` starts no model.
@@ -167,7 +166,7 @@ def run_sweep(
         result.finished = len(earlier)
         progress.begin(total=len(earlier) + len(todo), earlier=len(earlier))
 
-        with _Tracking(tracking_uri, name, progress) as tracking:
+        with _Tracking(tracking_uri, name, progress, traces=traces) as tracking:
             tracking.log([*earlier, *result.failed])
 
             def done(outcome: Outcome) -> None:
@@ -206,10 +205,11 @@ class _Tracking(contextlib.AbstractContextManager["_Tracking"]):
     It connects when the first run has ended, so that the import of MLflow delays no search.
     """
 
-    def __init__(self, uri: str | None, sweep: str, progress: Progress) -> None:
+    def __init__(self, uri: str | None, sweep: str, progress: Progress, *, traces: bool) -> None:
         self.broken = False
         self._uri = uri
         self._sweep = sweep
+        self._traces = traces
         self._progress = progress
         self._tracker: Tracker | None = None
 
@@ -218,7 +218,7 @@ class _Tracking(contextlib.AbstractContextManager["_Tracking"]):
             return
         with self._guard():
             if self._tracker is None:
-                self._tracker = Tracker(self._uri, self._sweep)
+                self._tracker = Tracker(self._uri, self._sweep, traces=self._traces)
             self._tracker.log(folders)
 
     def __exit__(self, *error: object) -> None:

@@ -82,6 +82,19 @@ class _Recommendation(_Part):
     ncode: str
 
 
+class Call(_Part):
+    """A call of a language model, in ``timings.jsonl`` and ``run.json``."""
+
+    key: str
+    model: str
+    verdict: str
+    prompt_tokens: int
+    completion_tokens: int
+    started: _Seconds
+    seconds: _Seconds
+    gpu_seconds: _Seconds
+
+
 class _Totals(_Part):
     trials: int
     architectures: int
@@ -90,6 +103,8 @@ class _Totals(_Part):
     search_seconds: float
     llm_seconds: float
     evaluation_seconds: float
+    # Not in folders of earlier versions.
+    llm_gpu_seconds: float = 0.0
     llm_calls: int
     prompt_tokens: int
     completion_tokens: int
@@ -112,6 +127,7 @@ class Run(_Part):
     seconds: float
     totals: _Totals
     recommendation: _Recommendation | None
+    last_calls: list[Call] = Field(default_factory=list)
 
 
 class Trial(_Part):
@@ -121,6 +137,7 @@ class Trial(_Part):
     state: Literal["complete", "pruned"]
     valid: float
     gpu_seconds: float
+    attributes: dict[str, Any] = Field(default_factory=dict)
 
 
 class Timing(_Part):
@@ -129,3 +146,4 @@ class Timing(_Part):
     search_seconds: _Seconds
     llm_seconds: _Seconds
     evaluation_seconds: _Seconds
+    calls: list[Call] = Field(default_factory=list)

@@ -24,6 +24,7 @@ from harness.scoring import final_score
 from harness.scoring import make_benchmark
 from harness.store import FORMAT
 from harness.tracking.layout import ENDINGS
+from harness.tracking.layout import Call
 from harness.tracking.layout import Run
 from harness.tracking.layout import Timing
 from harness.tracking.layout import Trial
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 #: Files of a run's folder that are kept as artifacts, where they exist.
-ARTIFACTS = ("run.json", "trajectory.jsonl", "transcripts.jsonl", "error.txt")
+ARTIFACTS = ("run.json", "trajectory.jsonl", "timings.jsonl", "error.txt")
 
 _TOTALS = (
     "trials",
@@ -42,6 +43,7 @@ _TOTALS = (
     "rejected",
     "search_seconds",
     "llm_seconds",
+    "llm_gpu_seconds",
     "evaluation_seconds",
     "llm_calls",
     "prompt_tokens",
@@ -130,6 +132,13 @@ class Ending:
         return self.run_id, self.group_id
 
 
+class TracedCall(NamedTuple):
+    """A call, and the trial that it led to; ``None`` where it led to none."""
+
+    trial: int | None
+    call: Call
+
+
 class UnreadableRun(DataError):
     """A run's folder cannot be read.
 
@@ -177,6 +186,23 @@ class FinishedRun:
             raise UnreadableRun(folder, f"run.json: `ended` is null, `status` {run['status']}; {_MAKE_ANEW}")
         group_id = _group_id(run["spec"])
         self.ending = Ending(run["id"], group_id, run["status"], milliseconds(run["ended"]))
+
+    @property
+    def llm_calls(self) -> int:
+        """How many calls of language models the run made."""
+        count: int = self._run["totals"]["llm_calls"]
+        return count
+
+    def calls(self) -> list[TracedCall]:
+        """The calls of language models that were recorded, in the order in which they were made.
+
+        Raises:
+            UnreadableRun: A file of the run is damaged.
+        """
+        timings = _lines(self._folder / "timings.jsonl", _TIMINGS)
+        calls = [TracedCall(number, call) for number, timing in enumerate(timings) for call in timing.calls]
+        last = _RUN.validate_python(self._run).last_calls
+        return [*calls, *(TracedCall(None, call) for call in last)]
 
     def record(self) -> RunRecord:
         """Read everything that is logged.
@@ -245,8 +271,11 @@ def _record(folder: Path, run: Mapping[str, Any], ending: Ending) -> RunRecord:
     higher_is_better = run["metric"]["higher_is_better"]
     points = list(_trial_points(trials, timestamps, run["cost_kind"], higher_is_better))
     finals, missing = _final_scores(run)
-    totals = run["totals"] | {"rejected": sum(run["totals"]["rejected"].values())}
-    finals |= {name: float(totals[name]) for name in _TOTALS}
+    reasons = run["totals"]["rejected"]
+    totals = run["totals"] | {"rejected": sum(reasons.values())}
+    finals |= {name: float(totals.get(name, 0)) for name in _TOTALS}
+    finals |= {_legal_key(f"rejected.{reason}"): float(count) for reason, count in reasons.items()}
+    finals["fallbacks"] = float(sum(trial.attributes.get("source") == "fallback" for trial in trials))
     finals["seconds"] = float(run["seconds"])
     points += [Point(key, value, ended, 0) for key, value in finals.items()]
     return RunRecord(
@@ -413,10 +442,12 @@ def _flat(prefix: str, value: object) -> dict[str, Any]:
 def _texts(values: Mapping[str, Any]) -> dict[str, str]:
     """Keys and values as MLflow takes them; what is not set is left out."""
     return {
-        _ILLEGAL_IN_KEY.sub("_", key)[:_LONGEST_KEY]: _text(value)[:_LONGEST_VALUE]
-        for key, value in values.items()
-        if value is not None
+        _legal_key(key): _text(value)[:_LONGEST_VALUE] for key, value in values.items() if value is not None
     }
+
+
+def _legal_key(key: str) -> str:
+    return _ILLEGAL_IN_KEY.sub("_", key)[:_LONGEST_KEY]
 
 
 def _text(value: object) -> str:

@@ -49,7 +49,7 @@ class TrackSummary:
         return "\n".join([*(f"{name}: {counts}" for name, counts in self.sweeps), *self.refused.values()])
 
 
-def track_results(results: Path, uri: str) -> TrackSummary:
+def track_results(results: Path, uri: str, *, traces: bool = False) -> TrackSummary:
     """Log the finished runs of one sweep or of many; those that were logged before are passed over.
 
     A sweep's folder is locked meanwhile. Of many sweeps, one that cannot be tracked holds up no other.
@@ -57,6 +57,7 @@ def track_results(results: Path, uri: str) -> TrackSummary:
     Args:
         results: A sweep's folder, or the folder of several.
         uri: Any tracking URI of MLflow.
+        traces: Whether to log each call of a language model as a trace of its run.
 
     Raises:
         StoreError: There is no sweep here, or the one that is here is being run, has an unsafe name, or was
@@ -64,7 +65,7 @@ def track_results(results: Path, uri: str) -> TrackSummary:
         TrackingError: The tracking server cannot be used.
     """
     if _is_sweep(results):
-        return TrackSummary([_track_sweep(results, uri)])
+        return TrackSummary([_track_sweep(results, uri, traces)])
     folders = sorted(filter(_is_sweep, results.glob("*")))
     if not folders:
         raise StoreError(
@@ -73,17 +74,17 @@ def track_results(results: Path, uri: str) -> TrackSummary:
     summary = TrackSummary()
     for folder in folders:
         try:
-            summary.sweeps.append(_track_sweep(folder, uri))
+            summary.sweeps.append(_track_sweep(folder, uri, traces))
         except StoreError as error:
             summary.refused[folder] = str(error)
     return summary
 
 
-def _track_sweep(folder: Path, uri: str) -> tuple[str, Counts]:
+def _track_sweep(folder: Path, uri: str, traces: bool) -> tuple[str, Counts]:
     name = _name(folder / "sweep.json")
     # Where nothing can be written, no sweep is running and no lock can be made: an archive, for instance.
     with store.locked(folder) if os.access(folder, os.W_OK) else nullcontext():
-        tracker = Tracker(uri, name)
+        tracker = Tracker(uri, name, traces=traces)
         tracker.log(sorted(path.parent for path in folder.glob("*/*/*/run.json")))
         tracker.close()
     return name, tracker.counts

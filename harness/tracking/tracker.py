@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
+import warnings
 from collections import Counter
 from collections import defaultdict
 from collections.abc import Iterator
@@ -24,6 +25,9 @@ from harness.tracking.record import FinishedRun
 from harness.tracking.record import Point
 from harness.tracking.record import RunRecord
 from harness.tracking.record import UnreadableRun
+from harness.tracking.traces import TRACED
+from harness.tracking.traces import delete_traces
+from harness.tracking.traces import log_traces
 from harness.tracking.writer import log_batches
 from harness.tracking.writer import make_writer
 
@@ -52,6 +56,8 @@ _SUMS = (
     "completion_tokens",
     "search_seconds",
     "llm_seconds",
+    "llm_gpu_seconds",
+    "fallbacks",
     "evaluation_seconds",
     "seconds",
 )
@@ -66,6 +72,7 @@ class _Child:
     mlflow_id: str
     ending: Ending
     metrics: Mapping[str, float]
+    traced: bool = False
 
 
 @dataclass
@@ -113,6 +120,8 @@ class Tracker:
     Args:
         uri: Any tracking URI of MLflow.
         sweep: Name of the sweep; MLflow's experiment has this name, and is made where it is missing.
+        traces: Whether to log each call of a language model as a trace of its run, also of runs that were logged
+            before without.
 
     Attributes:
         counts: What became of the folders that were given to :meth:`log` and are written.
@@ -121,9 +130,10 @@ class Tracker:
         TrackingError: The tracking server cannot be used.
     """
 
-    def __init__(self, uri: str, sweep: str) -> None:
+    def __init__(self, uri: str, sweep: str, *, traces: bool = False) -> None:
         self.uri = uri
         self.sweep = sweep
+        self.traces = traces
         self.counts = Counts()
         # By run and group, for a run under another label is a child of another parent.
         self._children: dict[tuple[str, str], _Child] = {}
@@ -189,7 +199,38 @@ class Tracker:
                 mlflow_id, record.ending, {key: point.value for key, point in record.latest.items()}
             )
         self.counts.logged += len(records)
+        if self.traces:
+            self._trace(folders)
         self._written = time.monotonic()
+
+    def _trace(self, folders: Sequence[Path]) -> None:
+        """Log the calls of those runs whose calls are not there yet."""
+        for folder in folders:
+            if folder in self.counts.unreadable:
+                continue
+            run = FinishedRun(folder)
+            child = self._children.get(run.ending.key) if run.ending else None
+            if child is None or child.ending != run.ending or child.traced or not run.llm_calls:
+                continue
+            try:
+                calls = run.calls()
+            except UnreadableRun as error:
+                self.counts.unreadable[folder] = error.reason
+                continue
+            with tracking_errors(self.uri):
+                try:
+                    log_traces(self._client, self._experiment.experiment_id, child.mlflow_id, folder, calls)
+                except NotImplementedError:
+                    self.traces = False
+                    warnings.warn(
+                        f"MLflow at {self.uri} keeps no traces, so none are logged; a database or a server with "
+                        "one does.",
+                        stacklevel=2,
+                    )
+                    return
+                # Last: where this is missing, the calls are logged again, in the place of those that are there.
+                self._client.set_tag(child.mlflow_id, TRACED, str(len(calls)))
+            child.traced = True
 
     def _find_or_create_experiment(self) -> Experiment:
         from mlflow.exceptions import MlflowException
@@ -225,7 +266,7 @@ class Tracker:
                 continue  # Not ours: somebody logged into this experiment by hand.
             if run_id is not None and finished:
                 ending = Ending(run_id, group_id, tags.get("status", ""), info.end_time or 0)
-                self._children[ending.key] = _Child(info.run_id, ending, run.data.metrics)
+                self._children[ending.key] = _Child(info.run_id, ending, run.data.metrics, TRACED in tags)
             elif run_id is not None:
                 self._cut_off[run_id, group_id].append(info.run_id)
             elif run.data.params:
@@ -275,6 +316,8 @@ class Tracker:
 
     def _delete_old(self, ending: Ending) -> None:
         if child := self._children.pop(ending.key, None):
+            if child.traced:
+                delete_traces(self._client, self._experiment.experiment_id, child.mlflow_id)
             self._client.delete_run(child.mlflow_id)
         for mlflow_id in self._cut_off.pop(ending.key, ()):
             self._client.delete_run(mlflow_id)
