@@ -151,7 +151,7 @@ class LLMRanking(LLMStrategy):
             },
         ]
 
-    def _next(self, history: History, ranking: Sequence[tuple[str, int]]) -> Proposal:
+    def _next(self, history: History, ranking: Sequence[Sequence[Any]]) -> Proposal:
         """The best-ranked architecture that was not evaluated yet."""
         for rank, (code, position) in enumerate(ranking, start=1):
             architecture = history.space.from_ncode(code)
