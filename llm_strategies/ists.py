@@ -288,9 +288,9 @@ def _without(part: View, refused: Sequence[Architecture]) -> dict[str, Any]:
 def _read_cell(part: View, value: Any) -> Architecture:
     if isinstance(value, dict) and "cell" in value:
         value = value["cell"]
-    if isinstance(value, str | int) and part.names != "ncode":
-        value = [value]
-    return part.read(str(value) if isinstance(value, int) else value)
+    if isinstance(value, dict | list):
+        return part.read(value)
+    return part.read(str(value) if part.names == "ncode" else [value])
 
 
 def _read_judgment(value: Any) -> bool:

@@ -332,6 +332,15 @@ def test_a_tree_that_never_completes_is_bounded() -> None:
     assert end.value.usage.calls == 2 * 3 * 6
 
 
+def test_a_choice_alone_is_a_cell() -> None:
+    """Also one that is no text: numbers, truth values."""
+    space = SearchSpace({"rate": (0.1, 0.5), "residual": (True, False), "depth": (1, 2)})
+    replies = iter(["0.5", "false", '"2"'])
+    answer = judging(cell=lambda request: Answer(f'{{"cell": {next(replies)}}}'))
+    _, proposal = ask(history([], space=space), answer, reasoning="tot")
+    assert space.params(proposal.architecture) == {"rate": 0.5, "residual": False, "depth": 2}
+
+
 def test_unusable_replies_cost_tries() -> None:
     replies = iter(["no idea", '{"cell": "max_pool"}'])
 
