@@ -193,7 +193,6 @@ class RZNAS(LLMStrategy):
             title=objective.title,
             metric=objective.name,
             better=objective.better,
-            limits=self._limits(),
             text=self.text,
             reflection=self.reflection,
             example=self.example,
