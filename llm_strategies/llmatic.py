@@ -208,8 +208,8 @@ class LLMatic(LLMStrategy):
         rng = history.rng
         if len(archives.networks) < archives.enough or not len(archives.prompts):
             initial = history.space.random(seeding.generator(self._entropy, "initial network"))
-            prompt = int(rng.integers(len(INSTRUCTIONS)))
-            return Variation("random", (initial,), prompt, self.temperature, niche=None)
+            number = int(rng.integers(len(INSTRUCTIONS)))
+            return Variation("random", (initial,), number, self.temperature, niche=None)
         networks = archives.networks.best()
         prompts = archives.most_curious()
         if len(networks) > 1 and rng.random() >= self.mutation_probability:

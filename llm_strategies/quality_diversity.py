@@ -128,5 +128,6 @@ def _share_below(ordered: Sequence[float], value: float) -> float:
 def _tessellation(niches: int, samples: int) -> np.ndarray:
     """Centres of the niches; shape (niches, 2)."""
     rng = seeding.generator(0, "quality diversity", "niches", niches, samples)
-    centres, _ = kmeans2(rng.random((samples, 2)), niches, iter=_ITERATIONS, minit="points", rng=rng)
+    points = rng.random((samples, 2))
+    centres: np.ndarray = kmeans2(points, niches, iter=_ITERATIONS, minit="points", rng=rng)[0]
     return centres
