@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Annotated
@@ -102,7 +105,7 @@ def run(
         console.print(_plan_table(name, specs, root))
         return
     try:
-        with RichProgress(console) as progress:
+        with _ended_by_signals(), RichProgress(console) as progress:
             result = run_sweep(
                 experiments,
                 name,
@@ -291,6 +294,25 @@ def transcripts_import(
             "Import into another --results folder to replay those of the file.",
             highlight=False,
         )
+
+
+@contextlib.contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    """Let what ends a process end this one as Ctrl-C does, so that it stops what it has started."""
+
+    def end(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    # One that is ignored stays so: `nohup` does that.
+    numbers = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) is signal.SIG_DFL]
+    for number in numbers:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _transcripts(results: Path | None, file: Path) -> Any:

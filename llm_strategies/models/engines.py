@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 from typing import Protocol
 
-from harness.errors import ModelError
+from harness.errors import ModelUnavailable
 from llm_strategies.models.reply import Reply
 
 
@@ -39,10 +39,12 @@ async def chat(name: str, request: Mapping[str, Any]) -> Reply:
     """Answer a request by an engine of this process.
 
     Raises:
-        ModelError: There is no engine of that name in this process, or it cannot answer.
+        ModelUnavailable: There is no engine of that name in this process (any more), or it has died.
+        ModelError: The engine refuses the request.
     """
     if name not in _ENGINES:
-        raise ModelError(
-            f"engine {name!r} does not run in this process; its runs belong into the process that started it."
+        raise ModelUnavailable(
+            f"engine {name!r} does not run in this process: it was stopped, or another process started it. "
+            "What has finished is kept: run the same command again."
         )
     return await _ENGINES[name].chat(request)
