@@ -54,7 +54,8 @@ class LLMatic(LLMStrategy):
     first archive. Until ten architectures are archived, an initial one is mutated by random prompts. Then a
     proposal is, with probability 0.85, a mutation: one of the three best architectures, with the instruction
     and the temperature of equal rank among the three most curious prompts; otherwise a crossover of the best
-    architecture with another archived one, at the temperature of the most curious prompt. A prompt grows
+    architecture with another archived one, at the temperature of the most curious prompt. The model is shown the
+    parents and no scores. A prompt grows
     more curious by 1 when it leads to an architecture that is archived, and less so by 0.5 when it does not. The
     temperature of a mutation varies by up to 0.1 either way. It is stored raised by 0.05 if the score
     equals or beats the best so far, and otherwise lowered by 0.05.
