@@ -215,6 +215,7 @@ class Conversation:
         schema: Mapping[str, Any],
         model: str | ChatModel | None = None,
         temperature: float | None = None,
+        prose: Callable[[str], Read] | None = None,
     ) -> Read | None:
         """Ask once for a JSON value.
 
@@ -225,11 +226,14 @@ class Conversation:
             schema: What the reply must fit; sent where the strategy is ``structured``.
             model: Value of one of the strategy's ``model_parameters``; ``None`` for that of ``model``.
             temperature: In the place of the strategy's.
+            prose: As ``read``, of the text of a reply that holds no JSON; ``None`` rejects it.
 
         Returns:
             What ``read`` made, or ``None`` when the reply was rejected, which is counted.
         """
-        return self.ask_all([messages], read, schema=schema, model=model, temperature=temperature)[0]
+        return self.ask_all(
+            [messages], read, schema=schema, model=model, temperature=temperature, prose=prose
+        )[0]
 
     def ask_all(
         self,
@@ -239,10 +243,11 @@ class Conversation:
         schema: Mapping[str, Any],
         model: str | ChatModel | None = None,
         temperature: float | None = None,
+        prose: Callable[[str], Read] | None = None,
     ) -> list[Read | None]:
         """Ask several questions side by side, each with a seed of its own; otherwise as :meth:`ask`."""
         sent = schema if self._strategy.structured == "schema" else None
-        return self._exchange(chats, lambda reply: reply.read(read), sent, model, temperature)
+        return self._exchange(chats, lambda reply: reply.read(read, prose), sent, model, temperature)
 
     def ask_text(
         self,
@@ -285,6 +290,7 @@ class Conversation:
         schema: Mapping[str, Any],
         model: str | ChatModel | None = None,
         temperature: float | None = None,
+        prose: Callable[[str], Read] | None = None,
     ) -> Read | None:
         """Ask once, with as much of the history as fits the model's context.
 
@@ -297,9 +303,10 @@ class Conversation:
             schema: See :meth:`ask`.
             model: See :meth:`ask`.
             temperature: See :meth:`ask`.
+            prose: See :meth:`ask`.
         """
         values = self.ask_all_fitting(
-            [messages], shown, read, schema=schema, model=model, temperature=temperature
+            [messages], shown, read, schema=schema, model=model, temperature=temperature, prose=prose
         )
         return values[0]
 
@@ -312,13 +319,19 @@ class Conversation:
         schema: Mapping[str, Any],
         model: str | ChatModel | None = None,
         temperature: float | None = None,
+        prose: Callable[[str], Read] | None = None,
     ) -> list[Read | None]:
         """Ask several questions side by side, each as :meth:`ask_fitting` asks one; those that fit are sent once."""
         values: list[Read | None] = [None] * len(chats)
         waiting = list(range(len(chats)))
         while True:
             asked = self.ask_all(
-                [chats[i](shown) for i in waiting], read, schema=schema, model=model, temperature=temperature
+                [chats[i](shown) for i in waiting],
+                read,
+                schema=schema,
+                model=model,
+                temperature=temperature,
+                prose=prose,
             )
             calls = self.usage.log[-len(waiting) :]
             for i, value in zip(waiting, asked, strict=True):

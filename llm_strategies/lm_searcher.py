@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -70,9 +71,10 @@ class LMSearcher(LLMStrategy):
     - It compares new codes with the names of trials, so candidates may repeat each other and the history.
       Here they are distinct and new to the run, as long as the space holds enough architectures.
     - It divides by zero when all rewards are equal; here they are then all 1.
-    - It repeats the question without end until the reply is a candidate. Here the reply is constrained to the
-      candidates by a JSON schema, ``attempts`` bounds the repetitions, and then the run ends as exhausted.
-      Each repetition draws new candidates, as there.
+    - It repeats the question without end until the reply is a candidate and nothing else, as in Table 1. Here the
+      reply is constrained to the candidates by a JSON schema; of a free-form reply without JSON, the candidate that
+      it names last counts. ``attempts`` bounds the repetitions, and then the run ends as exhausted. Each
+      repetition draws new candidates, as there.
     - It shows at most the best 200 trials; see ``history_limit``. A prompt that is longer than the model's context
       is sent again with half as many trials, the best or the most recent, as ``history_window`` says.
 
@@ -143,6 +145,7 @@ class LMSearcher(LLMStrategy):
                 min(len(history), self.history_limit or len(history)),
                 partial(_read, view, architectures),
                 schema=_schema(texts),
+                prose=partial(_named, texts),
             )
             if chosen is not None:
                 arch, source = candidates[chosen]
@@ -246,3 +249,13 @@ def _read(view: View, candidates: Mapping[Architecture, str], value: Any) -> str
     if chosen is None:
         raise Rejected("illegal choice")
     return chosen
+
+
+def _named(candidates: Sequence[str], text: str) -> str:
+    """The candidate that a text names last."""
+    # Whole words: a longer code names no candidate that it holds.
+    named = "|".join(map(re.escape, candidates))
+    mentions = re.findall(rf"(?<![\w-])(?:{named})(?![\w-])", text)
+    if not mentions:
+        raise Rejected("not JSON")
+    return str(mentions[-1])

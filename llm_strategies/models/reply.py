@@ -70,7 +70,7 @@ class Reply:
     gpu_seconds: float = 0.0
     key: str = ""
 
-    def read(self, read: Callable[[Any], Value]) -> Value:
+    def read(self, read: Callable[[Any], Value], prose: Callable[[str], Value] | None = None) -> Value:
         """A value made of the JSON (or Python literal) in the answer.
 
         Where the answer holds several, the last one that ``read`` accepts counts: a model that thinks aloud
@@ -78,6 +78,7 @@ class Reply:
 
         Args:
             read: Takes a parsed value, returns what is wanted, or raises :class:`Rejected`.
+            prose: Does the same with the text of an answer that holds no JSON; ``None`` rejects it.
 
         Raises:
             Rejected: The answer was cut off, refused, is empty, holds no JSON, or ``read`` accepts none of its
@@ -86,7 +87,9 @@ class Reply:
         text = self._answer()
         values = parsing.json_values(text)
         if not values:
-            raise Rejected("not JSON")
+            if prose is None:
+                raise Rejected("not JSON")
+            return prose(text)
         first: Rejected | None = None
         for value in reversed(values):
             try:

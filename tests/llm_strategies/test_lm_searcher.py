@@ -276,6 +276,10 @@ def test_small_space_is_covered_before_it_repeats(source: str, scripted_model: E
         ('{"candidate": "%s"}', "plain"),
         ('{"candidate": "%s"}', "permuted"),
         ('"%s"', "ncode"),
+        ("%s", "ncode"),
+        ("Not 000000; the candidate with the highest reward is %s.", "ncode"),
+        ("%s", "plain"),
+        ("`%s`", "permuted"),
     ],
 )
 def test_free_form(reply: str, names: str) -> None:
@@ -287,6 +291,27 @@ def test_free_form(reply: str, names: str) -> None:
     _, proposal, _ = ask([1.0, 2.0], answer, names=names, structured="none", space=NASBENCH)
     assert proposal.attributes["position"] == 2
     assert proposal.rejected == {}
+
+
+@pytest.mark.parametrize("reply", ["The second one.", "{0}0", "{0}-{1}", "1{0}"])
+def test_free_form_that_names_no_candidate(reply: str) -> None:
+    def answer(request: Request) -> Answer:
+        lines = request["messages"][1]["content"].splitlines()
+        return Answer("I choose " + reply.format(*lines[lines.index("Candidates:") + 1 :]))
+
+    with pytest.raises(Exhausted) as end:
+        ask([1.0], answer, structured="none", attempts=1)
+    assert end.value.rejected == {"not JSON": 1}
+
+
+def test_free_form_that_names_several_means_the_last() -> None:
+    def answer(request: Request) -> Answer:
+        lines = request["messages"][1]["content"].splitlines()
+        first, second = lines[lines.index("Candidates:") + 1 :][:2]
+        return Answer(f"{first} is good, {second} is better.")
+
+    _, proposal, _ = ask([1.0], answer, structured="none")
+    assert proposal.attributes["position"] == 1
 
 
 def test_free_form_choices_in_the_place_of_their_text() -> None:
