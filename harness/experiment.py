@@ -482,7 +482,7 @@ class _Located:
 def _sentence(detail: Any) -> str:
     message = str(detail["msg"]).removeprefix("Value error, ")
     if detail["type"] == "missing":
-        return "this key is missing; it is required."
+        return f"`{detail['loc'][-1]}` is missing; it is required."
     if detail["type"] in {"unknown_key", "sweep_name"} or "input" not in detail:
         return message
     shown = repr(detail["input"])

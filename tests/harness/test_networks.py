@@ -1,0 +1,113 @@
+"""Networks in PyTorch, against the exact formulas and by what they compute."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from harness.errors import SpaceError
+from harness.networks.nasbench201 import Cell
+from harness.networks.nasbench201 import Network
+from harness.spaces import NASBench201Space
+from harness.spaces import SearchSpace
+from harness.spaces.nasbench201 import OPERATIONS
+
+SPACE = NASBench201Space()
+SIDES = {"cifar10": 32, "cifar100": 32, "ImageNet16-120": 16}
+CELLS = [*(SPACE.ncode(SPACE.random(np.random.default_rng(i))) for i in range(4)), "000000", "333333"]
+
+
+def operations(**edges: str) -> dict[str, str]:
+    """Of all edges; those not given are absent. ``e03`` is edge 0->3."""
+    chosen = {f"{name[1]}->{name[2]}": operation for name, operation in edges.items()}
+    return {edge: chosen.get(edge, "none") for edge in SPACE.decisions}
+
+
+@pytest.mark.parametrize(("number", "ncode"), list(enumerate(CELLS)))
+def test_nasbench201_has_the_exact_cost(number, ncode):
+    dataset = list(SIDES)[number % 3]
+    arch = SPACE.from_ncode(ncode)
+    # Shapes without numbers: nothing is computed.
+    with torch.device("meta"), FlopCounterMode(display=False) as counter:
+        network = SPACE.build_network(arch, dataset)
+        scores = network(torch.empty(1, 3, SIDES[dataset], SIDES[dataset]))
+    cost = SPACE.cost(arch, dataset)
+    assert sum(weights.numel() for weights in network.parameters()) == cost.parameters
+    # It counts a multiplication and an addition as two.
+    assert counter.get_total_flops() == 2 * cost.flops
+    assert scores.shape == (1, {"cifar10": 10, "cifar100": 100, "ImageNet16-120": 120}[dataset])
+
+
+def test_nasbench201_of_another_size():
+    network = Network(operations(e03="nor_conv_3x3"), classes=7, channels=4, cells=2)
+    cells = [layer for layer in network.features if isinstance(layer, Cell)]
+    widths = [cell.edges["0->3"][1].out_channels for cell in cells]
+    assert widths == [4, 4, 8, 8, 16, 16]
+    assert network(torch.randn(2, 3, 8, 8)).shape == (2, 7)
+
+
+def test_a_cell_sums_the_inputs_of_each_node():
+    x = torch.randn(2, 4, 6, 6)
+    assert torch.equal(Cell(operations(e03="skip_connect"), 4)(x), x)
+    assert not Cell(operations(e01="skip_connect", e02="skip_connect"), 4)(x).any()
+    doubled = operations(e01="skip_connect", e02="skip_connect", e12="skip_connect", e23="skip_connect")
+    assert torch.equal(Cell(doubled, 4)(x), 2 * x)
+
+
+def test_pooling_counts_no_padding():
+    ones = torch.ones(1, 2, 5, 5)
+    assert torch.allclose(Cell(operations(e03="avg_pool_3x3"), 2)(ones), ones)
+
+
+def test_a_convolution_is_activated_before_and_normalised_after():
+    cell = Cell(operations(e03="nor_conv_1x1"), 3)
+    x = torch.randn(8, 3, 4, 4)
+    assert torch.equal(cell(x), cell(x.relu()))
+    assert cell(x).mean(dim=(0, 2, 3)).tolist() == pytest.approx([0.0] * 3, abs=1e-5)
+    assert cell(x).var(dim=(0, 2, 3), correction=0).tolist() == pytest.approx([1.0] * 3, abs=1e-2)
+
+
+def test_absent_edges_give_zero_gradients_and_not_none():
+    network = Network(operations(e01="nor_conv_1x1"), classes=2, channels=2, cells=1)
+    network(torch.randn(2, 3, 8, 8)).sum().backward()
+    gradients = [weights.grad for weights in network.parameters()]
+    assert all(gradient is not None for gradient in gradients)
+    assert not network.features[2].edges["0->1"][1].weight.grad.any()
+
+
+def test_what_cannot_be_built_is_refused():
+    with pytest.raises(ValueError, match="unknown operation 'conv'"):
+        Network(operations(e03="conv"), classes=2)
+    with pytest.raises(SpaceError, match="unknown data set 'cifar11', did you mean 'cifar10'"):
+        SPACE.build_network(SPACE.from_index(0), "cifar11")
+    space = SearchSpace({"a": (1, 2)})
+    with pytest.raises(SpaceError, match="'categorical' builds no networks"):
+        space.build_network(space.from_index(0), "cifar10")
+    assert space.code() is None
+
+
+def test_code_is_that_of_the_network():
+    code = SPACE.code()
+    namespace = {}
+    exec(compile(code, "code", "exec"), namespace)  # noqa: S102 our own file
+    assert [type(layer).__name__ for layer in namespace["Network"](operations(), 2, 2, 1).features] == [
+        type(layer).__name__ for layer in Network(operations(), 2, 2, 1).features
+    ]
+    assert all(f'"{operation}"' in code for operation in OPERATIONS)
+
+
+def test_torch_is_loaded_by_networks_alone():
+    lines = [
+        "import sys",
+        "from harness.benchmarks.proxy import ProxyBenchmark",
+        "from harness.spaces import NASBench201Space",
+        "ProxyBenchmark('parameters')",
+        "NASBench201Space().code()",
+        "sys.exit('torch' in sys.modules)",
+    ]
+    assert subprocess.run([sys.executable, "-c", "\n".join(lines)], check=False).returncode == 0
