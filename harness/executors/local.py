@@ -43,9 +43,6 @@ if TYPE_CHECKING:
 # the process that workers are forked from.
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
-# What takes longest to import.
-_PRELOADED = ["harness.executors.local", "openai", "openai.resources.chat"]
-
 _DEATH = "the worker process died (killed, out of memory, or a crash in native code)"
 
 
@@ -166,8 +163,8 @@ class _Lanes:
         # Forked from a process that has imported what takes longest, sixteen workers start as fast as one. That
         # process is a fresh one without threads; only its imports are shared.
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(_PRELOADED)
         models = sorted(frozenset().union(*(task.asks for task in tasks)))
+        context.set_forkserver_preload([f"harness.executors.{'preload' if models else 'local'}"])
         self._meters = {model: SharedMeter(context) for model in models}
         self._others = set(multiprocessing.active_children())
 
