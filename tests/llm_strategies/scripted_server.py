@@ -91,28 +91,35 @@ class ScriptedServer:
                 self._in_flight -= 1
 
 
-def legal(request: Mapping[str, Any]) -> Answer:
-    """What fits the schema, drawn by the request alone; without a schema, prose that holds no JSON."""
+def legal(request: Mapping[str, Any], text: Callable[[int], str] | None = None) -> Answer:
+    """What fits the schema, drawn by the request alone; without a schema, prose that holds no JSON.
+
+    Args:
+        request: Body of the request.
+        text: Makes a free text, given the largest number of letters.
+    """
     digest = hashlib.sha256(json.dumps(request, sort_keys=True).encode()).digest()
     rng = np.random.default_rng(list(digest))
     try:
         schema = request["response_format"]["json_schema"]["schema"]
     except KeyError:
         return Answer(f"Mix wide and narrow parts, idea {rng.integers(1000)}.")
-    return Answer(json.dumps(fitting(schema, rng)))
+    return Answer(json.dumps(fitting(schema, rng, text)))
 
 
-def fitting(schema: Mapping[str, Any], rng: np.random.Generator) -> Any:
+def fitting(
+    schema: Mapping[str, Any], rng: np.random.Generator, text: Callable[[int], str] | None = None
+) -> Any:
     """A random value that fits a JSON schema, of those that the strategies write."""
     if "enum" in schema:
         return schema["enum"][rng.integers(len(schema["enum"]))]
     match schema["type"]:
         case "object":
-            return {key: fitting(value, rng) for key, value in schema["properties"].items()}
+            return {key: fitting(value, rng, text) for key, value in schema["properties"].items()}
         case "array":
             least = schema.get("minItems", 0)
             length = rng.integers(least, schema.get("maxItems", least + 3) + 1)
-            return [fitting(schema["items"], rng) for _ in range(length)]
+            return [fitting(schema["items"], rng, text) for _ in range(length)]
         case "integer":
             return int(rng.integers(schema.get("minimum", 0), schema.get("maximum", 100) + 1))
         case "number":
@@ -122,6 +129,8 @@ def fitting(schema: Mapping[str, Any], rng: np.random.Generator) -> Any:
         case "string" if "pattern" in schema:
             ranges = re.findall(r"\[(\d)-(\d)\]", schema["pattern"])
             return "".join(str(rng.integers(int(low), int(high) + 1)) for low, high in ranges)
+        case "string" if text is not None:
+            return text(schema["maxLength"])
         case "string":
             return f"Idea {rng.integers(1000)}."
     raise ValueError(f"no value for {schema}")
