@@ -44,8 +44,8 @@ class EvoPrompting(LLMStrategy):
       of the search space.
     - After each round it tunes a soft prompt of the model on the children. A server gives no weights, so this is
       what its ablation calls EvoPrompting without prompt-tuning.
-    - Its first population are handcrafted models of the literature, four of them on MNIST-1D. Here they are
-      random.
+    - Its first population are models written by hand, after the literature. Here they are random, and their
+      number is our choice.
     - It keeps children below an error threshold alone. The fittest survive here without one.
 
     What is settled here:
