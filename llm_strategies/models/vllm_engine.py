@@ -57,6 +57,7 @@ class VLLMEngine:
         SpecError: A value is illegal.
     """
 
+    nothing_to_serve: ClassVar[str] = "it lives in the process of each sweep; `kind: vllm` is served"
     operational_parameters: ClassVar[frozenset[str]] = frozenset(
         {"tensor_parallel_size", "resources", "gpus"}
     )
@@ -117,7 +118,7 @@ class VLLMEngine:
             from vllm import LLM
             from vllm.platforms import current_platform
 
-            llm = LLM(**{"use_tqdm_on_load": False} | self.model.arguments)
+            llm = LLM(self.model.model, **{"use_tqdm_on_load": False} | self.model.arguments)
         except Exception as error:
             raise ModelError(
                 f"vLLM cannot load {self.model.model!r}: {error}. What it printed before names the cause."

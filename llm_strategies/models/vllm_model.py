@@ -110,7 +110,7 @@ class VLLMModel:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """Arguments of vLLM's engine by their names in Python; those that are ``None`` are left out."""
+        """Arguments of vLLM's engine beside the model, by their names in Python; what is ``None`` is left out."""
         own = {
             "revision": self.revision,
             "dtype": self.dtype,
@@ -119,7 +119,6 @@ class VLLMModel:
             "tensor_parallel_size": self.tensor_parallel_size,
         }
         return {
-            "model": self.model,
             **{key: value for key, value in own.items() if value is not None},
             **_STRUCTURED_OUTPUTS,
             **_named(self.extra),
