@@ -150,7 +150,7 @@ def make_report(
 
 @app.command("list")
 def list_registered(
-    what: Annotated[Literal["spaces", "benchmarks", "strategies", "models"], typer.Argument()],
+    what: Annotated[Literal["spaces", "benchmarks", "proxies", "strategies", "models"], typer.Argument()],
 ) -> None:
     """List what is registered, with the parameters that experiments.yaml can set."""
     import inspect
@@ -164,6 +164,7 @@ def list_registered(
     kinds: dict[str, registry.Kind] = {
         "spaces": "space",
         "benchmarks": "benchmark",
+        "proxies": "proxy",
         "strategies": "strategy",
         "models": "model",
     }
@@ -212,6 +213,24 @@ def track(
     _console().print(str(summary), highlight=False, markup=False, soft_wrap=True)
     if summary.unreadable:
         raise typer.Exit(1)
+
+
+@app.command()
+def serve(
+    name: Annotated[str, typer.Argument(help="A model of the experiments file.")],
+    file: FileOption = DEFAULT_FILE,
+) -> None:
+    """Start a model and keep it until Ctrl-C. `harness run` uses it where its `port` is set."""
+    from harness import experiment
+    from harness.serving import keep_serving
+
+    console = _console()
+    with _ended_by_signals(), contextlib.suppress(KeyboardInterrupt):
+        keep_serving(
+            experiment.read_experiments(file),
+            name,
+            lambda text: console.print(text, highlight=False, markup=False, soft_wrap=True),
+        )
 
 
 @app.command()

@@ -76,7 +76,8 @@ class ModelServer(Protocol):
 
     Classes are registered under ``harness.models``; their keyword arguments are the keys of the entry under
     ``models`` in ``experiments.yaml`` beside ``kind`` and ``concurrency``. A class may have ``concurrency: int``, the
-    number of runs that may ask it at the same time where the entry says nothing; it is 16 without.
+    number of runs that may ask it at the same time where the entry says nothing; it is 16 without. One that
+    starts no server has ``nothing_to_serve: str``, which says why `harness serve` does nothing for it.
 
     Attributes:
         operational_parameters: Keyword arguments that say where and how it runs and decide no reply; they are

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import socket
+import time
+import urllib.parse
 from dataclasses import dataclass
 from dataclasses import field
 from typing import TYPE_CHECKING
 
 from harness import registry
 from harness.errors import ModelError
+from harness.errors import SpecError
+from harness.errors import unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,6 +26,8 @@ if TYPE_CHECKING:
     from harness.models import Replay
 
 _CONCURRENCY = 16
+_LOOPBACK = "127.0.0.1"
+_WATCH_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,59 @@ def serving(
             except ModelError as error:
                 models.failed[name] = f"model {name!r}: {error}"
         yield models
+
+
+def keep_serving(file: ExperimentsFile, name: str, message: Callable[[str], None]) -> None:
+    """Start a model and keep it until this process is interrupted, for runs of other processes.
+
+    Args:
+        file: Where it is declared.
+        name: Its name there.
+        message: Told where it answers.
+
+    Raises:
+        SpecError: There is no such model, or its kind has nothing to serve.
+        ModelError: It does not start, or has ended by itself.
+    """
+    declared = file.experiments.models
+    if name not in declared:
+        raise SpecError(f"{file.path}: {unknown_name('model', name, declared)}")
+    if reason := getattr(registry.load("model", declared[name].kind), "nothing_to_serve", None):
+        raise SpecError(f"model {name!r} has nothing to serve: {reason}.")
+    parameters = file.model(name)
+    port = parameters.get("port")
+    was_there = port is not None and _listens(parameters.get("host") or _LOOPBACK, port)
+    server = make_server(file, name)
+    try:
+        message(f"Starting model {name} …")
+        endpoint = server.start()
+        message(f"Model {name} answers at {endpoint.base_url} as {endpoint.model!r}.")
+        if was_there:
+            message("Another process had started it already and keeps it; there is nothing to do here.")
+            return
+        address = urllib.parse.urlsplit(endpoint.base_url)
+        if port is None:
+            message(
+                f"`harness run` starts one of its own; for it to use this one, set `port: {address.port}` under "
+                f"`models.{name}` in {file.path}."
+            )
+        message("Ctrl-C stops it.")
+        while _listens(address.hostname or _LOOPBACK, address.port or 80):
+            time.sleep(_WATCH_SECONDS)
+    finally:
+        server.stop()
+    raise ModelError(f"model {name!r} has ended by itself; `harness serve {name}` starts it again.")
+
+
+def _listens(host: str, port: int) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=_WATCH_SECONDS).close()
+    except TimeoutError:
+        # Busy, which is not gone.
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def make_server(file: ExperimentsFile, name: str) -> ModelServer:

@@ -28,6 +28,7 @@ class ExternalServer:
         SpecError: A number is out of range.
     """
 
+    nothing_to_serve: ClassVar[str] = "its server is somebody else's, and runs already"
     operational_parameters: ClassVar[frozenset[str]] = frozenset(
         {"base_url", "api_key_variable", "gpus", "timeout", "max_retries"}
     )

@@ -6,7 +6,6 @@ import ctypes
 import json
 import resource
 import shutil
-import socket
 import time
 from typing import TYPE_CHECKING
 
@@ -134,19 +133,6 @@ def test_two_processes_on_one_folder(tmp_path: Path) -> None:
 
 def test_a_report_of_no_results(tmp_path: Path) -> None:
     assert "results" in refused("report", tmp_path / "nowhere", cwd=tmp_path)
-
-
-@pytest.mark.llm
-def test_a_port_in_use(tmp_path: Path) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
-        file = write(tmp_path, "results", strategies="{name: lm_searcher, model: small}")
-        file.write_text(file.read_text().replace("kind: embedded", f"kind: embedded, port: {port}"))
-        said = refused("run", "--no-report", file, cwd=tmp_path)
-    assert str(port) in said
-    assert "in use" in said
 
 
 @pytest.mark.llm

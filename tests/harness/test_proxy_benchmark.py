@@ -202,11 +202,13 @@ def test_a_run_is_repeated_to_the_byte(tmp_path: Path) -> None:
 
 
 def test_lower_may_be_better_and_seconds_are_paid(tmp_path: Path, skips: None) -> None:
-    (spec,) = plan(tmp_path, "{name: proxy, proxy: skips}", trials=40)
+    (spec,) = plan(tmp_path, "{name: proxy, proxy: skips, settings: {weight: 0.5}}", trials=40)
     assert search.run(spec, tmp_path / "run").status == "complete"
     trials = rows(tmp_path / "run")
     record = json.loads((tmp_path / "run/run.json").read_text())
     assert record["recommendation"]["ncode"] == min(trials, key=lambda row: row["valid"])["ncode"]
+    space = ProxyBenchmark("flops").space
+    assert all(row["valid"] == 0.5 * space.from_ncode(row["ncode"]).count(1) for row in trials)
     # What is known costs nothing.
     assert all((row["gpu_seconds"] >= 0.01) != row["duplicate"] for row in trials)
 

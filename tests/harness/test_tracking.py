@@ -268,16 +268,20 @@ def test_a_child_run_holds_what_its_folder_holds(sweep: Path, uri: str) -> None:
         "architectures": 3,
         "duplicates": 1,
         "rejected": 3,
+        "rejected.illegal choice": 2,
+        "rejected.no JSON": 1,
+        "fallbacks": 0,
         "llm_calls": 4,
         "prompt_tokens": 400,
         "completion_tokens": 40,
         "search_seconds": 1.0,
         "llm_seconds": 2.0,
+        "llm_gpu_seconds": 0.0,
         "evaluation_seconds": 1.0,
         "seconds": 10.0,
     }
     assert run["artifacts"] == {
-        name: (folder / name).read_bytes() for name in ("run.json", "trajectory.jsonl")
+        name: (folder / name).read_bytes() for name in ("run.json", "trajectory.jsonl", "timings.jsonl")
     }
 
 
