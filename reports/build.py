@@ -7,18 +7,22 @@ from typing import TYPE_CHECKING
 
 from harness.errors import StoreError
 from reports import benchmark_sheet
+from reports import by_heart
 from reports import costs
 from reports import curves
 from reports import figures
+from reports import first_proposals
 from reports import formats
 from reports import html
 from reports import measured
+from reports import ranking
 from reports import scores
 from reports import tables
 from reports import validity
 from reports.load import load_results
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from collections.abc import Sequence
     from pathlib import Path
 
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
 
     from reports.formats import Sheet
     from reports.load import Results
+    from reports.scores import Ceiling
 
 
 _OTHER_FOLDER = "Give another folder for the report: `harness report RESULTS --out FOLDER`."
@@ -83,7 +88,7 @@ def build_report(sweep_folder: Path, out: Path | None = None) -> Report:
             contents |= {f"{name}.png": png, f"{name}.svg": svg}
             pictures.append(html.Picture(name, svg, figures.describe(panel)))
         sections.append(html.Section(sheet, table.facts, pictures, lacks_test="test" in ceiling.missing))
-    sheets = _sweep_sheets(results, runs)
+    sheets = _sweep_sheets(results, runs, known)
     for sheet in sheets:
         contents |= _files(sheet.name, sheet)
     markdown = _markdown(results, sections, sheets)
@@ -106,17 +111,26 @@ def build_report(sweep_folder: Path, out: Path | None = None) -> Report:
     )
 
 
-def _sweep_sheets(results: Results, runs: pd.DataFrame) -> list[Sheet]:
+def _sweep_sheets(results: Results, runs: pd.DataFrame, known: Mapping[str, Ceiling]) -> list[Sheet]:
     """The tables over the whole sweep that have something to say."""
-    sheets = [costs.cost_sheet(results, runs), validity.validity_sheet(results)]
+    sheets = [
+        first_proposals.proposal_sheet(results, known),
+        ranking.ranking_sheet(results, known),
+        by_heart.by_heart_sheet(results, runs, known),
+        costs.cost_sheet(results, runs),
+        validity.validity_sheet(results),
+    ]
     return [sheet for sheet in sheets if sheet is not None]
 
 
 def _files(name: str, sheet: Sheet) -> dict[str, bytes]:
-    return {
+    files = {
         f"{name}.csv": formats.to_csv(sheet).encode(),
         f"{name}.tex": formats.to_latex(sheet).encode(),
     }
+    if sheet.runs is not None:
+        files[f"{name}-runs.csv"] = sheet.runs.to_csv(index=False, lineterminator="\n").encode()
+    return files
 
 
 def _markdown(results: Results, sections: Sequence[html.Section], sheets: Sequence[Sheet]) -> str:

@@ -86,6 +86,7 @@ class Sheet:
         wide: As a page has space for.
         narrow: Without the columns that a printed page or a terminal has no space for.
         closing: What is said below it.
+        runs: The same run by run; ``None`` where ``runs.csv`` has it.
         apart: First cell of the row that a rule parts from those above; ``None`` without one.
     """
 
@@ -96,6 +97,7 @@ class Sheet:
     wide: Grid
     narrow: Grid
     closing: str = ""
+    runs: pd.DataFrame | None = None
     apart: str | None = None
 
     @property
@@ -243,19 +245,19 @@ def spread(key: str, decimals: int) -> Callable[[Row], str]:
     return text
 
 
-def between(key: str, decimals: int) -> Callable[[Row], str]:
-    """An interval."""
+def between(key: str, decimals: int, sign: str = "") -> Callable[[Row], str]:
+    """An interval; ``sign`` as in a format specification."""
 
     def text(row: Row) -> str:
         low, high = row[f"{key}_low"], row[f"{key}_high"]
-        return blank(row) if math.isnan(low) else f"{low:.{decimals}f} to {high:.{decimals}f}"
+        return blank(row) if math.isnan(low) else f"{low:{sign}.{decimals}f} to {high:{sign}.{decimals}f}"
 
     return text
 
 
-def fixed(key: str, decimals: int) -> Callable[[Row], str]:
-    """A number with a fixed number of decimals."""
-    return lambda row: NOTHING if math.isnan(row[key]) else f"{row[key]:.{decimals}f}"
+def fixed(key: str, decimals: int, sign: str = "") -> Callable[[Row], str]:
+    """A number with a fixed number of decimals; ``sign`` as in a format specification."""
+    return lambda row: NOTHING if math.isnan(row[key]) else f"{row[key]:{sign}.{decimals}f}"
 
 
 def amount(key: str) -> Callable[[Row], str]:

@@ -67,6 +67,58 @@ def interval(
     return low, high
 
 
+def difference_interval(
+    first: ArrayLike, second: ArrayLike, *, level: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+    """Percentile bootstrap interval of the difference of two means, of samples that share nothing.
+
+    Args:
+        first: ``(runs,)``, without NaN.
+        second: ``(runs,)`` of its own length, without NaN.
+        level: Share of the resampled differences that the interval holds.
+        resamples: Number of resamples.
+        seed: Seed of the resampling; equal arguments give equal intervals.
+
+    Returns:
+        Lower and upper end of mean of ``first`` minus mean of ``second``; NaN where one has fewer than two runs.
+    """
+    samples = [np.asarray(values, dtype=float) for values in (first, second)]
+    if min(map(len, samples)) < 2:
+        return math.nan, math.nan
+    rng = np.random.default_rng(seed)
+    one, other = (rng.choice(values, (resamples, len(values))).mean(axis=1) for values in samples)
+    low, high = np.quantile(one - other, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def kendall(ranking: ArrayLike, scores: ArrayLike) -> float:
+    """Kendall's tau-b of two orders of the same things; NaN for fewer than two, or where one ties all.
+
+    Args:
+        ranking: ``(things,)``, higher is better.
+        scores: ``(things,)``, higher is better, without NaN.
+    """
+    first, second = np.asarray(ranking, dtype=float), np.asarray(scores, dtype=float)
+    return math.nan if len(first) < 2 else float(stats.kendalltau(first, second, variant="b").statistic)
+
+
+def percentiles(scores: ArrayLike, population: ArrayLike, *, higher_is_better: bool) -> Floats:
+    """Share of a population that is worse, in percent; what is equal counts half, so that its mean is 50.
+
+    Args:
+        scores: ``(things,)``.
+        population: ``(all,)``; NaN is left out.
+        higher_is_better: Direction of the scores.
+    """
+    sign = 1 if higher_is_better else -1
+    everything = sign * np.asarray(population, dtype=float)
+    everything = np.sort(everything[~np.isnan(everything)])
+    values = sign * np.asarray(scores, dtype=float)
+    below, upto = (np.searchsorted(everything, values, side) for side in ("left", "right"))
+    shares: Floats = 50 * (below + upto) / len(everything)
+    return shares
+
+
 def incumbents(values: ArrayLike, *, higher_is_better: bool) -> NDArray[np.intp]:
     """Position of the best value so far, the first of equals, along the last axis.
 
