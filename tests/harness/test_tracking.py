@@ -47,7 +47,7 @@ class ToyBenchmark:
     source = "made up"
     splits = ("valid", "test")
     digest = "d1"
-    metric = SimpleNamespace(higher_is_better=True)
+    metric = reported = SimpleNamespace(higher_is_better=True)
 
 
 @pytest.fixture(autouse=True)
@@ -739,7 +739,7 @@ def test_kill_while_logging_loses_and_doubles_nothing(tmp_path: Path, uri: str, 
     for name, run in runs.items():
         if run["parent"] is not None:
             assert len(run["history"]["valid"]) == 50, name
-            assert set(run["artifacts"]) == {"run.json", "trajectory.jsonl"}
+            assert set(run["artifacts"]) == {"run.json", "trajectory.jsonl", "timings.jsonl"}
     assert runs[f"random_search on {BENCHMARK}"]["latest"]["runs"] == 40
 
 
