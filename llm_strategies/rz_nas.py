@@ -39,7 +39,7 @@ _MOST_DRAWS = 1_000
 
 _PROBLEMS = {
     "not JSON": "the reply held no JSON.",
-    "wrong shape": "the JSON of the reply did not describe an architecture.",
+    "wrong shape": "the JSON of the reply did not give one choice for each decision.",
     "illegal choice": "the reply named a choice that its decision does not have.",
     "truncated": "the reply was longer than allowed and was cut off.",
     "refused": "there was no answer.",
@@ -60,7 +60,8 @@ class RZNAS(LLMStrategy):
 
     The paper's score is a zero-cost proxy: use the ``proxy`` benchmark. With another benchmark the texts
     describe its metric instead, and there is no code of it. Where the names are blind, the model sees neither
-    code, nor the name of the score. The paper makes 1,500 mutations with GPT-4o; here the budget ends the run.
+    code, nor the name of the score; limits it is told all the same. The paper makes 1,500 mutations with
+    GPT-4o; here the budget ends the run.
 
     What the paper leaves open, or does otherwise:
 

@@ -14,6 +14,7 @@ import pytest
 from harness.benchmarks.proxy import ProxyBenchmark
 from harness.errors import SpecError
 from harness.history import Exhausted
+from harness.spaces import SearchSpace
 from harness.spaces.nasbench201 import OPERATIONS
 from harness.task import Task
 from llm_strategies.models.client import ChatModel
@@ -232,7 +233,7 @@ def test_each_mutation_is_looked_back_on_before_the_next() -> None:
     ("reply", "reason", "problem"),
     [
         ("I would rather not.", "not JSON", "held no JSON"),
-        ('{"depth": 3}', "wrong shape", "did not describe an architecture"),
+        ('{"depth": 3}', "wrong shape", "did not give one choice for each decision"),
         (
             cell("000000").replace("none", "conv"),
             "illegal choice",
@@ -491,8 +492,11 @@ def test_bad_settings(settings: dict[str, Any], message: str) -> None:
 
 
 def test_a_real_model(embedded_model: Endpoint) -> None:
-    with_model = {"model": ChatModel(embedded_model), "code": False, "example": False, "max_tokens": 400}
-    strategy = RZNAS(seed=0, **SMALL, **with_model)
-    proposals = search(connect(strategy, TASK), 5, score=flops)
+    # Short prompts: this model reads 100 tokens a second.
+    strategy = RZNAS(
+        model=ChatModel(embedded_model), seed=0, example=False, attempts=10, max_tokens=400, **SMALL
+    )
+    space = SearchSpace(dict.fromkeys(("a", "b", "c", "d"), ("none", "skip", "pool", "conv")))
+    proposals = search(connect(strategy, Task()), 5, space=space, score=sum)
     assert sources(proposals) == ["random"] * 3 + ["mutation"] * 2
     assert proposals[4].attributes["advice"]
