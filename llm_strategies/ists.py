@@ -32,6 +32,9 @@ Duplicates = Literal["reject", "keep"]
 #: Largest number of letters of an explanation under a schema.
 EXPLANATION_LENGTH = 240
 
+#: Largest number of choices of a cell that a schema lists one by one.
+LONGEST_LIST = 100
+
 
 class ISTS(LLMStrategy):
     """ISTS (2025, "Instructing the Architecture Search for Spatial-temporal Sequence Forecasting with LLM").
@@ -271,18 +274,14 @@ _JUDGMENT = _schema("judgment", {"enum": ["possible", "impossible"]})
 
 
 def _without(part: View, refused: Sequence[Architecture]) -> dict[str, Any]:
-    """Schema of a cell. Of a cell with one decision, what was refused does not fit; of a larger one it does, since a
-    schema that rules out combinations would list all others."""
-    schema = part.architecture_schema()
-    if len(part.space.decisions) > 1:
-        return schema
-    left = [part.value(arch) for arch in part.space if arch not in refused]
-    if part.names == "ncode":
-        return {"enum": left}
-    (name,) = part.space.decisions
-    words = [value[name] for value in left]
-    # The order of symbols must not tell what they stand for.
-    return {**schema, "properties": {name: {"enum": sorted(words) if part.names == "permuted" else words}}}
+    """Schema of a cell other than the refused ones. They fit it where the cell has too many choices to list."""
+    if not refused or part.space.size > LONGEST_LIST:
+        return part.architecture_schema()
+    left = [arch for arch in part.space if arch not in refused]
+    if part.names == "permuted":
+        # Their order must not tell what the symbols stand for.
+        left.sort(key=part.write)
+    return {"enum": [part.value(arch) for arch in left]}
 
 
 def _read_cell(part: View, value: Any) -> Architecture:

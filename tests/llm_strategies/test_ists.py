@@ -279,24 +279,45 @@ def test_cells_of_several_decisions() -> None:
     assert sizes == [4, 2]
 
 
+def cell_schema(request: Request) -> Mapping[str, Any]:
+    return request["response_format"]["json_schema"]["schema"]["properties"]["cell"]
+
+
 @pytest.mark.parametrize("names", ["plain", "ncode", "permuted"])
-def test_a_cell_that_is_judged_impossible_is_ruled_out(names: str) -> None:
-    requests, proposal = ask(history([]), judging("impossible"), reasoning="tot", names=names)
-    first, _, second, *_ = requests
+@pytest.mark.parametrize("cell_size", [1, 2])
+def test_a_cell_that_is_judged_impossible_is_ruled_out(names: str, cell_size: int) -> None:
+    requests, proposal = ask(
+        history([]), judging("impossible"), reasoning="tot", names=names, cell_size=cell_size
+    )
+    first, judged, second, *_ = requests
     assert "Ruled out here: " not in text(first)
-    assert "Ruled out here: " in text(second)
-    assert "0 of 6 cells" in text(second)
-    choices = [
-        schema["enum"] if names == "ncode" else schema["properties"]["0->1"]["enum"]
-        for schema in (
-            request["response_format"]["json_schema"]["schema"]["properties"]["cell"]
-            for request in (first, second)
-        )
+    refused = text(judged).split("cells are chosen: ")[1].split(".\n")[0]
+    assert f"Ruled out here: {refused}. Choose another." in text(second)
+    assert "0 of " in text(second)
+    left = [
+        v if names == "ncode" else json.dumps(v, separators=(",", ":")) for v in cell_schema(second)["enum"]
     ]
-    assert len(choices[0]) == 5
-    assert len(choices[1]) == 4
-    assert set(choices[1]) < set(choices[0])
+    assert len(left) == len(set(left)) == 5**cell_size - 1
+    assert refused not in left
     assert proposal.attributes["impossible"] == 1
+    if names == "permuted":
+        assert left == sorted(left), "the order tells what the symbols stand for"
+
+
+def test_a_cell_of_too_many_choices_to_list_is_ruled_out_when_read() -> None:
+    """A model that insists is told in the prompt, counted, and at last sent back."""
+    insists = {"0->1": "none", "0->2": "none", "1->2": "none"}
+    cells = iter([insists, insists])
+
+    def cell(request: Request) -> Answer:
+        chosen = next(cells, None)
+        return legal(request) if chosen is None else Answer(json.dumps({"cell": chosen, "explanation": ""}))
+
+    requests, proposal = ask(history([]), judging("impossible", cell=cell), reasoning="tot", cell_size=3)
+    assert "Ruled out here: " in text(requests[2])
+    assert "enum" not in cell_schema(requests[2])
+    assert proposal.rejected == {"duplicate": 1}
+    assert proposal.attributes["steps"] == 4
 
 
 def test_it_goes_back_where_nothing_is_left() -> None:
@@ -372,10 +393,8 @@ def test_known_architecture_at_the_end_of_a_tree_is_ruled_out() -> None:
 
     def cell(request: Request) -> Answer:
         edge = next(edge for edge in EDGES if f"- {edge}: none" in text(request))
-        left = request["response_format"]["json_schema"]["schema"]["properties"]["cell"]["properties"][edge][
-            "enum"
-        ]
-        return Answer(json.dumps({"cell": {edge: left[0]}, "explanation": ""}))
+        first = cell_schema(request)["enum"][0] if "enum" in cell_schema(request) else {edge: "none"}
+        return Answer(json.dumps({"cell": first, "explanation": ""}))
 
     requests, proposal = ask(history([90.0]), judging(cell=cell), reasoning="tot")
     assert SPACE.ncode(proposal.architecture) == "000001"
