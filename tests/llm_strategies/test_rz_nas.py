@@ -492,11 +492,10 @@ def test_bad_settings(settings: dict[str, Any], message: str) -> None:
 
 
 def test_a_real_model(embedded_model: Endpoint) -> None:
-    # Short prompts: this model reads 100 tokens a second.
+    # One call with a short prompt. This model repeats itself, and each repetition would be two calls more.
     strategy = RZNAS(
         model=ChatModel(embedded_model), seed=0, example=False, attempts=10, max_tokens=400, **SMALL
     )
     space = SearchSpace(dict.fromkeys(("a", "b", "c", "d"), ("none", "skip", "pool", "conv")))
-    proposals = search(connect(strategy, Task()), 5, space=space, score=sum)
-    assert sources(proposals) == ["random"] * 3 + ["mutation"] * 2
-    assert proposals[4].attributes["advice"]
+    proposals = search(connect(strategy, Task()), 4, space=space, score=sum)
+    assert sources(proposals) == ["random"] * 3 + ["mutation"]
