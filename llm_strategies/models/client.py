@@ -42,6 +42,8 @@ CONTEXT_EXCEEDED = (
     "maximum context length",
     "context size",
     "maximum model length",
+    # vLLM, where the prompt fills the context and leaves no place for a reply.
+    "max_tokens must be at least 1, got 0",
 )
 
 

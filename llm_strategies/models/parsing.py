@@ -46,7 +46,7 @@ def json_values(text: str) -> list[Any]:
     """
     text = text[-_TAIL:]
     try:
-        return [_sound(json.loads(text))]
+        return [_sound(_json(text))]
     except (ValueError, RecursionError):
         pass
     return [_sound(value) for value in _embedded(text)]
@@ -113,9 +113,14 @@ def _end(text: str, opening: int) -> int | None:
     return None
 
 
+def _json(text: str) -> Any:
+    # Models, and grammars that bound the length of a string (xgrammar), put bare line breaks into strings.
+    return json.loads(text, strict=False)
+
+
 def _value(text: str) -> Any:
     try:
-        return json.loads(text)
+        return _json(text)
     except (ValueError, RecursionError):
         pass
     try:

@@ -237,7 +237,7 @@ class VLLMServer:
 
     def _wait(self, process: ServerProcess, endpoint: Endpoint) -> None:
         deadline = time.monotonic() + self.startup_seconds
-        while not _served(endpoint.base_url):
+        while endpoint.model not in _served(endpoint.base_url):
             if process.exit_code is not None:
                 raise ModelError(
                     f"the vLLM server of {endpoint.model!r} ended with code {process.exit_code} while starting. "

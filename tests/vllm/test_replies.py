@@ -6,6 +6,7 @@ import json
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache
+from functools import partial
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.vllm
 
 #: As in :mod:`tests.vllm.tiny_model`, which only the environment with vLLM can import.
-CONTEXT = 2048
+CONTEXT = 4096
 HOT = {"temperature": 1.0, "max_tokens": 64}
 
 
@@ -86,9 +87,9 @@ def test_every_reply_fits_the_schemas_of_a_strategy(endpoint: Endpoint, strategy
     found = schemas(strategy)
     assert found
     for schema in found:
-        reply = ask(endpoint, schema=schema, sampling={"temperature": 1.0, "max_tokens": 1800})
-        assert reply.finish_reason == "stop", schema
-        jsonschema.validate(json.loads(reply.text), schema)
+        # Random tokens are up to four to a letter, and texts are of up to 800 letters.
+        reply = ask(endpoint, schema=schema, sampling={"temperature": 1.0, "max_tokens": 3800})
+        reply.read(partial(jsonschema.validate, schema=schema))
 
 
 def test_seeds(endpoint: Endpoint) -> None:
@@ -133,9 +134,7 @@ def test_truncated(endpoint: Endpoint) -> None:
 
 @pytest.mark.parametrize("schema", [{"type": "nonsense"}, {"type": "string", "pattern": "("}])
 def test_bad_schema(endpoint: Endpoint, schema: dict[str, Any]) -> None:
-    with pytest.raises(
-        ModelError, match=r"model 'tiny'.* refused the request: .*(nonsense|pattern|regex|\()"
-    ):
+    with pytest.raises(ModelError, match=r"model 'tiny'.* refused the request: .*(nonsense|parenthesis)"):
         ask(endpoint, schema=schema)
     assert ask(endpoint).text, "it goes on for others"
 

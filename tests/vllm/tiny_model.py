@@ -20,7 +20,7 @@ from transformers import Qwen3Config
 from transformers import Qwen3ForCausalLM
 
 #: Tokens of prompt and reply together.
-CONTEXT = 2048
+CONTEXT = 4096
 
 _TEXT = (
     "The cell has six edges, and each edge holds one operation.",

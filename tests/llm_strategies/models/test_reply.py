@@ -72,6 +72,7 @@ def test_any_text_is_read_and_gives_what_a_file_can_hold(text: str) -> None:
         ('I would take {curly} words, no: {"a": 1}', [{"a": 1}]),
         ('It\'s the model\'s choice: {"a": "it\'s"}', [{"a": "it's"}]),
         ('{"a": "brackets } ] in { a [ string"}', [{"a": "brackets } ] in { a [ string"}]),
+        ('{"a": "two\nlines\x01"}', [{"a": "two\nlines\x01"}]),
         ('{"a": 1', []),
         ('{"a": {"b": 2}', [{"b": 2}]),
         ("{1, 2}", []),
