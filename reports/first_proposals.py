@@ -58,7 +58,8 @@ def proposal_sheet(results: Results, known: Mapping[str, Ceiling]) -> Sheet | No
     Returns:
         One row per benchmark and strategy: ``percentile_mean``, mean over runs of the mean over their proposals,
         ``_low`` and ``_high`` (bootstrap over runs, for a blind run shows one permutation in all its trials; over
-        proposals where there is one run), ``_std`` over proposals, ``proposals``, ``distinct``, ``by_heart`` of blind rows. ``None`` without such a run.
+        proposals where there is one run), ``_std`` over proposals, ``median``, ``proposals``, ``distinct``,
+        ``by_heart`` of blind rows. ``None`` without such a run.
     """
     if STRATEGY not in {spec["strategy"]["name"] for spec in results.runs["spec"]}:
         return None
@@ -95,8 +96,9 @@ def proposal_sheet(results: Results, known: Mapping[str, Ceiling]) -> Sheet | No
         title="First proposals",
         caption="Quality percentile of what a model proposes before it has seen a score: share of all architectures "
         "of the space with a worse validation score at the fidelity of the objective (mean over training seeds, equal "
-        "ones count half). Random architectures have 50.0 ± 28.9. Mean over runs ± standard deviation over proposals. Plain "
-        "minus blind is what the model owes to the names of operations and of the data set: what it knew by heart.",
+        "ones count half). Random architectures have 50.0 ± 28.9. Mean over runs ± standard deviation over proposals. "
+        "Plain minus blind is what the model owes to the names of operations and of the data set: what it knew by "
+        "heart.",
         frame=pd.DataFrame(rows),
         wide=lay_out(columns, rows, names=2),
         narrow=lay_out(columns, rows, names=2, narrow=True),

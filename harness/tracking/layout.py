@@ -115,7 +115,7 @@ class Run(_Part):
 
     format: Literal[1]
     id: str
-    status: Literal["running", "parked", "complete", "exhausted", "stalled", "failed"]
+    status: Literal["running", "complete", "exhausted", "stalled", "failed", "parked"]
     spec: _Spec
     space: str
     metric: _Metric

@@ -80,7 +80,8 @@ def _span(run_id: str, number: int, traced: TracedCall, transcript: Mapping[str,
 
     identifier = hashlib.sha256(f"{run_id}/{number}".encode()).digest()[:16]
     call = traced.call
-    started = round(call.started * 1e9)
+    # As whole milliseconds, for that is what was recorded; nanoseconds since the epoch are more than a float holds.
+    started = round(call.started * 1000) * 1_000_000
     trial = "no trial" if traced.trial is None else f"trial {traced.trial}"
     name = f"{trial}: {call.model}, {call.verdict}"
     tags = {

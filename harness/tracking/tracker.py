@@ -316,7 +316,7 @@ class Tracker:
 
     def _delete_old(self, ending: Ending) -> None:
         if child := self._children.pop(ending.key, None):
-            if child.traced:
+            if child.traced or self.traces:
                 delete_traces(self._client, self._experiment.experiment_id, child.mlflow_id)
             self._client.delete_run(child.mlflow_id)
         for mlflow_id in self._cut_off.pop(ending.key, ()):

@@ -285,6 +285,173 @@ def test_a_child_run_holds_what_its_folder_holds(sweep: Path, uri: str) -> None:
     }
 
 
+def add_calls(folder: Path, *, missing: bool = False) -> None:
+    """Three calls: two before trial 0, the first thrown away, and one after the last trial; and a fallback."""
+    transcripts = folder.parents[3] / "transcripts"
+    calls = []
+    for number, verdict in enumerate(("not JSON", "used", "truncated")):
+        key = f"{number}{folder.name}".ljust(64, "0")
+        entry = {
+            "key": key,
+            "request": {
+                "model": {"name": "qwen"},
+                "messages": [{"role": "user", "content": f"Question {number}, é"}],
+                "schema": {"type": "object"} if number else None,
+                "sampling": {"temperature": 0.5, "max_tokens": 9},
+                "seed": number,
+            },
+            "reply": {
+                "text": f"Answer {number}",
+                "finish_reason": "stop",
+                "reasoning": "Hm." if number else "",
+            },
+        }
+        if not missing:
+            file = transcripts / key[:2] / f"{key}.json"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(json.dumps(entry))
+        calls.append(
+            {
+                "key": key,
+                "model": "small",
+                "verdict": verdict,
+                "prompt_tokens": 100 + number,
+                "completion_tokens": 10,
+                "started": 1893456000.25 + number,
+                "seconds": 0.5 + number,
+                "gpu_seconds": 0.25,
+            }
+        )
+    file = folder / "timings.jsonl"
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    lines[0] |= {"llm_gpu_seconds": 0.5, "calls": calls[:2]}
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    totals = json.loads((folder / "run.json").read_text())["totals"]
+    change(folder, last_calls=calls[2:], totals=totals | {"llm_gpu_seconds": 0.75, "llm_calls": 3})
+
+
+def traces(uri: str, run_name: str) -> list[Any]:
+    """The traces below a run, in the order of the calls."""
+    client = connect(uri)
+    experiment = client.get_experiment_by_name(SWEEP).experiment_id
+    (run,) = client.search_runs([experiment], f"attributes.run_name = '{run_name}'")
+    found = list(client.search_traces(locations=[experiment], run_id=run.info.run_id))
+    return sorted(found, key=lambda trace: trace.info.request_time)
+
+
+def track_with_traces(sweep: Path, uri: str) -> Tracker:
+    tracker = Tracker(uri, SWEEP, traces=True)
+    tracker.log(sorted(path.parent for path in sweep.rglob("run.json")))
+    tracker.close()
+    return tracker
+
+
+def test_calls_are_traces_of_their_run(sweep: Path, uri: str) -> None:
+    add_calls(sweep / BENCHMARK / "random_search" / "seed-1")
+    track_with_traces(sweep, uri)
+    found = traces(uri, f"random_search on {BENCHMARK}, seed 1")
+    assert [trace.info.token_usage for trace in found] == [
+        {"input_tokens": 100 + n, "output_tokens": 10, "total_tokens": 110 + n} for n in range(3)
+    ]
+    assert [(trace.info.request_time, trace.info.execution_duration) for trace in found] == [
+        (1893456000250 + 1000 * n, 500 + 1000 * n) for n in range(3)
+    ]
+    assert [(trace.info.tags["verdict"], trace.info.tags["trial"]) for trace in found] == [
+        ("not JSON", "0"),
+        ("used", "0"),
+        ("truncated", "none"),
+    ]
+    (span,) = found[1].data.spans
+    assert span.span_type == "CHAT_MODEL"
+    assert span.model_name == "qwen"
+    assert span.inputs == {
+        "model": "qwen",
+        "messages": [{"role": "user", "content": "Question 1, é"}],
+        "temperature": 0.5,
+        "max_tokens": 9,
+        "seed": 1,
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"name": "reply", "schema": {"type": "object"}},
+        },
+    }
+    message = {"role": "assistant", "content": "Answer 1", "reasoning_content": "Hm."}
+    assert span.outputs == {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+    assert span.attributes["gpu_seconds"] == 0.25
+    assert traces(uri, f"random_search on {BENCHMARK}, seed 0") == []
+
+
+def test_traces_are_logged_once_also_of_runs_that_were_logged_without(sweep: Path, uri: str) -> None:
+    folder = sweep / BENCHMARK / "random_search" / "seed-1"
+    name = f"random_search on {BENCHMARK}, seed 1"
+    add_calls(folder)
+    track(sweep, uri)
+    assert traces(uri, name) == []
+    for _ in range(2):
+        counts = track_with_traces(sweep, uri).counts
+        assert (counts.logged, counts.known) == (0, 6)
+        assert len(traces(uri, name)) == 3
+
+
+def test_traces_that_were_cut_off_are_logged_again_and_not_doubled(
+    sweep: Path, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_calls(sweep / BENCHMARK / "random_search" / "seed-1")
+    with monkeypatch.context() as patch:
+
+        def killed(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        patch.setattr("mlflow.MlflowClient.link_traces_to_run", killed)
+        with pytest.raises(KeyboardInterrupt):
+            track_with_traces(sweep, uri)
+    track_with_traces(sweep, uri)
+    assert len(traces(uri, f"random_search on {BENCHMARK}, seed 1")) == 3
+    client = connect(uri)
+    experiment = client.get_experiment_by_name(SWEEP).experiment_id
+    assert len(client.search_traces(locations=[experiment])) == 3
+
+
+def test_traces_of_a_run_that_was_made_again_are_replaced(tmp_path: Path, uri: str) -> None:
+    folder = make_run(tmp_path / "results" / SWEEP, status="failed", recommendation=None)
+    add_calls(folder)
+    track_with_traces(folder.parents[2], uri)
+    make_run(folder.parents[2], ended="2030-01-01T00:00:20+00:00")
+    add_calls(folder)
+    track_with_traces(folder.parents[2], uri)
+    client = connect(uri)
+    experiment = client.get_experiment_by_name(SWEEP).experiment_id
+    assert len(client.search_traces(locations=[experiment])) == 3
+    assert len(traces(uri, f"random_search on {BENCHMARK}, seed 0")) == 3
+
+
+def test_a_call_whose_transcript_is_gone_says_so(sweep: Path, uri: str) -> None:
+    add_calls(sweep / BENCHMARK / "random_search" / "seed-1", missing=True)
+    track_with_traces(sweep, uri)
+    found = traces(uri, f"random_search on {BENCHMARK}, seed 1")
+    assert [trace.info.tags["transcript"] for trace in found] == ["missing"] * 3
+    assert found[0].info.token_usage["input_tokens"] == 100
+
+
+def test_what_models_cost_is_in_the_metrics(sweep: Path, uri: str) -> None:
+    folder = sweep / BENCHMARK / "random_search" / "seed-1"
+    add_calls(folder)
+    rows = [json.loads(line) for line in (folder / "trajectory.jsonl").read_text().splitlines()]
+    rows[1]["attributes"] = {"source": "fallback"}
+    (folder / "trajectory.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    track(sweep, uri)
+    runs = read(uri)
+    latest = runs[f"random_search on {BENCHMARK}, seed 1"]["latest"]
+    assert (latest["llm_gpu_seconds"], latest["fallbacks"], latest["rejected.no JSON"]) == (0.75, 1, 1)
+    parent = runs[f"random_search on {BENCHMARK}"]["latest"]
+    assert (parent["total_llm_gpu_seconds"], parent["total_fallbacks"]) == (0.75, 1)
+
+
+def test_a_parked_run_has_not_ended(sweep: Path, uri: str) -> None:
+    make_run(sweep, "random_search", 0, status="parked")
+    assert track(sweep, uri).counts.unfinished == 1
+
+
 def test_a_parent_holds_aggregates_over_its_children(sweep: Path, uri: str) -> None:
     track(sweep, uri)
     runs = read(uri)
@@ -573,6 +740,11 @@ def test_what_is_wrong_with_a_run_is_said_in_plain_words(
             "trajectory.jsonl:2: trial 0 stands where trial 1 belongs",
         ),
         ("timings.jsonl", b'{"search_seconds": 1e300}\n', "timings.jsonl:1: `search_seconds`: "),
+        (
+            "timings.jsonl",
+            b'{"search_seconds": 1, "llm_seconds": 1, "evaluation_seconds": 1, "calls": [{}]}\n',
+            "timings.jsonl:1: `calls.0.key` is missing",
+        ),
     ],
 )
 def test_a_damaged_file_costs_one_run(
@@ -607,6 +779,7 @@ def test_folders_in_the_place_of_files_hold_up_nothing(sweep: Path, uri: str) ->
     assert set(runs[f"regularized_evolution on {BENCHMARK}, seed 2"]["artifacts"]) == {
         "run.json",
         "trajectory.jsonl",
+        "timings.jsonl",
     }
 
 
@@ -810,6 +983,11 @@ def test_over_http_everything_is_as_on_a_database(sweep: Path, uri: str, server:
     track(sweep, uri)
     track(sweep, server)
     assert read(server) == read(uri)
+    add_calls(sweep / BENCHMARK / "regularized_evolution" / "seed-1")
+    track_with_traces(sweep, server)
+    found = traces(server, f"regularized_evolution on {BENCHMARK}, seed 1")
+    assert [trace.info.token_usage["input_tokens"] for trace in found] == [100, 101, 102]
+    assert found[0].data.spans[0].inputs["messages"][0]["content"] == "Question 0, é"
     again = track(sweep, server).counts
     assert (again.logged, again.known) == (0, 3)
 
