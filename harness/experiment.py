@@ -34,6 +34,7 @@ from harness.errors import SpecError
 from harness.errors import unknown_name
 from harness.models import Replay
 from harness.section import Section
+from harness.store import TRANSCRIPTS
 from harness.strategy import Strategy
 from harness.yaml_file import YamlFile
 
@@ -185,10 +186,11 @@ class Experiments(Section):
     @classmethod
     def _names_are_folder_names(cls, value: dict[str, Sweep]) -> dict[str, Sweep]:
         for name in value:
-            if not _LABEL.fullmatch(name):
+            if not _LABEL.fullmatch(name) or name == TRANSCRIPTS:
                 raise PydanticCustomError(
                     "sweep_name",
-                    "a sweep's name names a folder: letters, digits, '.', '_', '+' and '-'",
+                    "a sweep's name names a folder: letters, digits, '.', '_', '+' and '-', and not "
+                    f"{TRANSCRIPTS!r}, where those of all sweeps are",
                     {"key": name},
                 )
         return value

@@ -113,6 +113,9 @@ BAD = [
         9,
         ["did you mean 'architectures'"],
     ),
+    ("a sweep where the transcripts are", "  small:", "  transcripts:", 2, ["not 'transcripts'"]),
+    ("unknown replay", "sweeps:", "replay: always\nsweeps:", 1, ["replay", "'strict'"]),
+    ("no concurrency", "sweeps:", "models: {m: {kind: openai, concurrency: 0}}\nsweeps:", 1, ["concurrency"]),
     ("unknown key at the top", "sweeps:", "sweps:", 1, ["unknown key 'sweps'", "did you mean 'sweeps'"]),
     ("unknown parameter", "population: 5", "populaton: 5", 7, ["did you mean 'population'"]),
     (
@@ -279,3 +282,12 @@ def test_drawn_seeds_need_a_table_that_has_them(tmp_path: Path, core_table: str)
     assert len(plan(tmp_path, text)) == 4
     with pytest.raises(SpecError, match="only means over training seeds"):
         plan(tmp_path, text + "    objective: {noise: drawn}\n")
+
+
+def test_where_and_how_a_model_is_asked_does_not_belong_to_a_run(tmp_path: Path) -> None:
+    asking = GOOD.replace("- random_search", "- {name: lm_searcher, model: m}")
+    model = "models: {m: {kind: openai, base_url: 'http://127.0.0.1:9/v1', model: x}}\n"
+    changed = model.replace("model: x", "model: x, concurrency: 3, gpus: 2.0, max_retries: 0")
+    before = plan(tmp_path, model + asking)
+    assert plan(tmp_path, f"replay: strict\n{changed}{asking}") == before
+    assert plan(tmp_path, model.replace("model: x", "model: y") + asking)[0].id != before[0].id

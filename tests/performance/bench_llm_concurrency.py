@@ -3,8 +3,8 @@
     python -m tests.performance.bench_llm_concurrency [--runs 16] [--calls 30] [--delay 0.2] [--repeats 3]
 
 The model is a real HTTP server that waits before each reply and answers what the request alone decides. Each run
-picks architectures with LM-Searcher on the table of NAS-Bench-201. Times are of whole sweeps, with starting their
-processes.
+picks architectures with LM-Searcher on the table of NAS-Bench-201. Times are of whole sweeps, with forking their
+workers.
 """
 
 from __future__ import annotations
@@ -102,8 +102,9 @@ def sweep(folder: Path, *, runs: int, concurrency: int, calls: int, delay: float
 
 
 def measure(*, runs: int, calls: int, delay: float) -> tuple[Measurement, Measurement]:
-    """One run alone, and many at the same time."""
+    """One run alone, and many at the same time, when the process is there that workers are forked from."""
     with tempfile.TemporaryDirectory() as name:
+        sweep(Path(name, "warm"), runs=1, concurrency=1, calls=1, delay=0.0)
         one = sweep(Path(name, "one"), runs=1, concurrency=1, calls=calls, delay=delay)
         many = sweep(Path(name, "many"), runs=runs, concurrency=runs, calls=calls, delay=delay)
     return one, many
