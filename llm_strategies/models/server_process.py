@@ -23,6 +23,7 @@ _STOP_SECONDS = 15.0
 _LOG_TAIL_LINES = 15
 _LOG_TAIL_BYTES = 65536
 _LINE_LENGTH = 500
+_FOLLOWING_LINES = 3
 # What a Python program or its argument parser says last of all.
 _ERROR = re.compile(r"\b\w+(Error|Exception|Interrupt): |\berror: ")
 # "(EngineCore pid=7) ERROR 11-23 13:08:22 [core.py:12] ": the same for every line of a traceback.
@@ -82,9 +83,19 @@ class ServerProcess:
         """The lines of its log that name errors, in their order and once each; the end of the log where there
         are none. A traceback of several processes is hundreds of lines, and its causes are a few.
         """
-        named = (_PREFIX.sub("", line) for line in self._lines() if _ERROR.search(line))
-        errors = list(dict.fromkeys(line.strip()[:_LINE_LENGTH] for line in named))
-        return "\n".join(f"  {line}" for line in errors[-_LOG_TAIL_LINES:]) or self.tail()
+        errors: dict[str, None] = {}
+        follow = 0
+        for line in (_PREFIX.sub("", line) for line in self._lines()):
+            if _ERROR.search(line):
+                follow = _FOLLOWING_LINES
+            elif not line.startswith("  ") or line.startswith('  File "'):
+                # What is indented below an error says more of it; a traceback's next frame does not.
+                follow = 0
+            elif follow:
+                follow -= 1
+            if follow or _ERROR.search(line):
+                errors[line.rstrip()[:_LINE_LENGTH]] = None
+        return "\n".join(f"  {line}" for line in [*errors][-_LOG_TAIL_LINES:]) or self.tail()
 
     def stop(self) -> None:
         """End it and everything it started. Safe to call twice."""

@@ -25,10 +25,9 @@ from llm_strategies.models.vllm_model import require
 from llm_strategies.models.vllm_server import VLLMServer
 
 if TYPE_CHECKING:
-    from vllm import LLM
     from vllm import RequestOutput
 
-_STOP_SECONDS = 15.0
+_STOP_SECONDS = 30.0
 _numbers = itertools.count()
 
 
@@ -112,23 +111,26 @@ class VLLMEngine:
             raise ModelError(reason)
         # What vLLM tells of its start would cover what the sweep tells of its runs.
         os.environ.setdefault("VLLM_LOGGING_LEVEL", "ERROR")
+        # The processes of GPUs are then children of this one and end with it, however it ends; vLLM's engine in a
+        # process between them would outlive this one if it were killed, and hold the GPUs' memory.
+        os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
         # A fork of a process with threads may hang.
         os.environ.setdefault("VLLM_WORKER_MULTIPROC_METHOD", "spawn")
+        batches = _Batches(self.model)
         try:
-            from vllm import LLM
-            from vllm.platforms import current_platform
-
-            llm = LLM(self.model.model, **{"use_tqdm_on_load": False} | self.model.arguments)
+            on_cpu = batches.ready()
         except Exception as error:
+            batches.close()
             raise ModelError(
-                f"vLLM cannot load {self.model.model!r}: {error}. What it printed before names the cause."
+                f"vLLM cannot load {self.model.model!r}: {type(error).__name__}: {error}. What it printed before may "
+                "say more of the cause."
             ) from error
-        self._batches = _Batches(llm, self.model.served_name)
+        self._batches = batches
         self._engine = f"vllm-{next(_numbers)}"
-        engines.register(self._engine, self._batches)
+        engines.register(self._engine, batches)
         gpus = self.gpus
         if gpus is None:
-            gpus = 0.0 if current_platform.is_cpu() else float(self.model.tensor_parallel_size)
+            gpus = 0.0 if on_cpu else float(self.model.tensor_parallel_size)
         return Endpoint("", self.model.served_name, identity=identity, gpus=gpus, in_process=self._engine)
 
     def stop(self) -> None:
@@ -148,18 +150,24 @@ class VLLMEngine:
 class _Batches:
     """A thread that feeds the engine: it takes what waits, computes one step for all, hands out what is done.
 
+    The engine is made and used by this thread alone: PyTorch keeps the current device by thread.
+
     Args:
-        llm: Used by this thread alone from now on.
-        name: Name of the model, for messages.
+        model: What to load.
     """
 
-    def __init__(self, llm: LLM, name: str) -> None:
-        self._llm = llm
-        self._name = name
+    def __init__(self, model: VLLMModel) -> None:
+        self._model = model
+        self._name = model.served_name
+        self._loaded: Future[bool] = Future()
         self._waiting: queue.SimpleQueue[tuple[Mapping[str, Any], Future[Reply]] | None] = queue.SimpleQueue()
         self._running: dict[str, Future[Reply]] = {}
         self._thread = threading.Thread(target=self._work, name="vllm", daemon=True)
         self._thread.start()
+
+    def ready(self) -> bool:
+        """Wait until the model is loaded, or raise what prevents it; returns whether it computes on the CPU."""
+        return self._loaded.result()
 
     async def chat(self, request: Mapping[str, Any]) -> Reply:
         """See :class:`~llm_strategies.models.engines.Engine`."""
@@ -170,35 +178,37 @@ class _Batches:
     def close(self) -> None:
         """End the engine and its processes; what waits fails."""
         self._waiting.put(None)
-        # A step that hangs is ended by the end of the engine.
-        self._thread.join(_STOP_SECONDS)
-        self._llm.llm_engine.engine_core.shutdown()
         self._thread.join(_STOP_SECONDS)
 
     def _work(self) -> None:
         try:
-            reason = self._serve()
-        except Exception as error:  # noqa: BLE001  (whatever ends the engine is handed to those who wait for it)
-            reason = f"the engine of model {self._name!r} has died: {type(error).__name__}: {error}"
-        reason += " What has finished is kept: run the same command again."
-        for future in self._running.values():
-            future.set_exception(ModelUnavailable(reason))
-        self._running.clear()
-        while True:
-            item = self._waiting.get()
-            if item is None:
-                return
-            item[1].set_exception(ModelUnavailable(reason))
+            from vllm import LLM
+            from vllm.platforms import current_platform
 
-    def _serve(self) -> str:
-        while True:
-            if not self._take():
-                # The mark is for the loop of refusals as well.
-                self._waiting.put(None)
-                return f"the engine of model {self._name!r} was stopped."
-            for output in self._llm.llm_engine.step() if self._running else ():
+            self._llm = LLM(self._model.model, **{"use_tqdm_on_load": False} | self._model.arguments)
+        except Exception as error:  # noqa: BLE001  (handed to who waits for the model)
+            self._loaded.set_exception(error)
+            return
+        self._loaded.set_result(current_platform.is_cpu())
+        try:
+            self._serve()
+            reason = f"the engine of model {self._name!r} was stopped."
+        except Exception as error:  # noqa: BLE001  (whatever ends the engine is handed to those who wait for it)
+            reason = f"the engine of model {self._name!r} has died: {type(error).__name__}: {error}."
+        refusal = ModelUnavailable(f"{reason} What has finished is kept: run the same command again.")
+        for future in self._running.values():
+            future.set_exception(refusal)
+        self._llm.llm_engine.engine_core.shutdown()
+        while (item := self._waiting.get()) is not None:
+            item[1].set_exception(refusal)
+
+    def _serve(self) -> None:
+        while self._take():
+            for output in self._llm.llm_engine.step():
                 if output.finished:
                     self._running.pop(output.request_id).set_result(_reply(output))
+        # The mark is for the loop of refusals as well.
+        self._waiting.put(None)
 
     def _take(self) -> bool:
         """Hand to the engine what waits, or wait for something to do; false when there will be nothing more."""

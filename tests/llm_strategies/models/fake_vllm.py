@@ -22,6 +22,9 @@ INFO 11-23 13:00:00 [core.py:1] Initializing a V1 LLM engine
 (EngineCore pid=7) ERROR 11-23 13:00:01 [core.py:9] ValueError: the model has 1024 tokens, not 9000
 (EngineCore pid=7) ValueError: the model has 1024 tokens, not 9000
 RuntimeError: Engine core initialization failed. See root cause above.
+(APIServer pid=1) pydantic_core.ValidationError: 1 validation error for ModelConfig
+(APIServer pid=1)   Value error, too long [type=value_error]
+(APIServer pid=1)     For further information visit the manual
 (APIServer pid=1) and many lines of good-bye
 """
 

@@ -147,7 +147,10 @@ def test_ended_while_starting(python: str, monkeypatch: pytest.MonkeyPatch) -> N
     assert str(error.value) == (
         "the vLLM server of 'org/tiny' ended with code 1 while starting. Its log says:\n"
         "  ValueError: the model has 1024 tokens, not 9000\n"
-        "  RuntimeError: Engine core initialization failed. See root cause above."
+        "  RuntimeError: Engine core initialization failed. See root cause above.\n"
+        "  pydantic_core.ValidationError: 1 validation error for ModelConfig\n"
+        "    Value error, too long [type=value_error]\n"
+        "      For further information visit the manual"
     )
 
 
