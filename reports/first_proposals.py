@@ -84,8 +84,8 @@ def proposal_sheet(results: Results, known: Mapping[str, Ceiling]) -> Sheet | No
         Column("interval", "95 % interval of the mean", between("percentile", 1), "95 %"),
         Column("median", "Median", fixed("median", 1)),
         *difference_columns(1),
-        Column("proposals", "Proposals", count("proposals"), "Proposals"),
-        Column("distinct", "Distinct", count("distinct"), "Distinct"),
+        Column("proposals", "Proposals", count("proposals"), "n"),
+        Column("distinct", "Distinct", count("distinct")),
         *run_columns(),
     ]
     closing = (

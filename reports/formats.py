@@ -207,7 +207,7 @@ def to_console(sheet: Sheet) -> Table:
         pad_edge=False,
     )
     for head in cells.heads[: cells.names]:
-        output.add_column(head, overflow="ellipsis", vertical="bottom")
+        output.add_column(head, overflow="ellipsis", vertical="bottom", min_width=8)
     for head in cells.heads[cells.names :]:
         # On a narrow terminal a name may be cut, a number never.
         output.add_column(head.replace(" ", "\n"), justify="right", no_wrap=True, vertical="bottom")

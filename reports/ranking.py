@@ -92,7 +92,7 @@ def ranking_sheet(results: Results, known: Mapping[str, Ceiling]) -> Sheet | Non
         Column("tau_flops", "tau of FLOPs", fixed("tau_flops_mean", 3), "of FLOPs"),
         Column("tau_seeds", "tau seed to seed", fixed("tau_seeds_mean", 3), "seed to seed"),
         Column("of", "Architectures", count("of"), "n"),
-        Column("rankings", "Rankings", count("rankings"), "Rankings"),
+        Column("rankings", "Rankings", count("rankings")),
         *run_columns(),
     ]
     return Sheet(

@@ -49,8 +49,8 @@ def run_columns() -> list[Column]:
 def model_columns() -> list[Column]:
     """Which model a row is of, and how it was asked; a row has what :func:`asked` gives."""
     return [
-        Column("model", "Model", plain("model"), "Model"),
-        Column("structured", "Reply form", plain("structured"), "Form"),
+        Column("model", "Model", plain("model")),
+        Column("structured", "Reply form", plain("structured")),
         Column("names", "Names", plain("names"), "Names"),
     ]
 
@@ -61,9 +61,7 @@ def difference_columns(decimals: int) -> list[Column]:
         Column(
             "by_heart", "Plain minus blind", fixed("by_heart", decimals, "+"), "Plain - blind", optional=True
         ),
-        Column(
-            "by_heart_interval", "95 % interval", between("by_heart", decimals, "+"), "95 %", optional=True
-        ),
+        Column("by_heart_interval", "95 % interval", between("by_heart", decimals, "+"), optional=True),
     ]
 
 

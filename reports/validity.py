@@ -132,10 +132,10 @@ def _columns(reasons: list[str]) -> list[Column]:
     return [
         *group_columns(),
         Column("model", "Model", plain("model"), "Model"),
-        Column("structured", "Reply form", plain("structured"), "Form"),
+        Column("structured", "Reply form", plain("structured")),
         Column("names", "Names", plain("names"), "Names"),
         Column("calls", "Calls", count("calls"), "Calls"),
-        Column(USED, "Used", count(USED), "Used"),
+        Column(USED, "Used", count(USED)),
         Column("share", "Used %", _share, "Used %"),
         *(
             Column(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import re
 import shutil
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from harness.benchmarks.nasbench201 import NASBench201
 from reports import statistics
@@ -100,6 +102,16 @@ def test_the_tables_hold_what_models_cost(replayed):
     assert row["llm_seconds_mean"] > 0
     # Two GPUs, whose time the concurrent requests share.
     assert 0 < row["llm_gpu_hours_mean"] * 3600 <= 2 * row["llm_seconds_mean"] + 1e-3
+
+
+def test_all_tables_fit_into_a_terminal(replayed):
+    shown = io.StringIO()
+    Console(width=100, file=shown).print(*replayed[0].console_tables)
+    assert max(map(len, shown.getvalue().splitlines())) <= 100
+    # Names may be cut on a narrow terminal, at this width they are not.
+    for row in ("first_proposal", "first_blind", "llm_ranking", "lm_searcher"):
+        assert shown.getvalue().count(row) >= 3, shown.getvalue()
+    assert "…" not in shown.getvalue()
 
 
 def test_first_proposals_are_placed_in_the_whole_space(replayed):
