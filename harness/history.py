@@ -127,6 +127,10 @@ class Exhausted(Exception):
         self.rejected = dict(rejected or {})
 
 
+class Finished(Exhausted):
+    """A strategy has come to the end that its own rules set; the run ends here with status ``complete``."""
+
+
 class History:
     """The finished trials of a run, in order of their number, with the generator of the next proposal.
 

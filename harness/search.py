@@ -27,6 +27,7 @@ from harness.benchmarks import Evaluation
 from harness.errors import ModelUnavailable
 from harness.errors import StoreError
 from harness.history import Exhausted
+from harness.history import Finished
 from harness.history import Proposal
 from harness.history import Usage
 from harness.models import Models
@@ -187,6 +188,8 @@ def _go_on(
         ):
             status = search.go(trajectory, timings)
         record["recommendation"] = search.recommendation()
+        if search.end is not None:
+            record["end"] = search.end
         if search.last_calls:
             record["last_calls"] = search.last_calls
     except StorageError:
@@ -239,6 +242,7 @@ class Search:
 
     Attributes:
         totals: What the run has spent so far.
+        end: Why the strategy ended the run; ``None`` where it did not.
         last_calls: Model calls of the last proposal, where it became no trial.
     """
 
@@ -247,6 +251,7 @@ class Search:
         self.benchmark = benchmark
         self.space = benchmark.space
         self.totals = Totals()
+        self.end: str | None = None
         self.last_calls: list[dict[str, Any]] = []
         self._seed = strategy_seed(spec)
         # What has been paid for, by architecture and fidelity: asking again costs nothing.
@@ -292,7 +297,8 @@ class Search:
                 proposal = _as_stored(self.strategy.ask(self.study, self._asked(), self.space))
             except Exhausted as end:
                 self._count_attempt(end.usage, end.rejected, time.perf_counter() - began)
-                return "exhausted"
+                self.end = str(end)
+                return "complete" if isinstance(end, Finished) else "exhausted"
             asked = time.perf_counter()
             usage = proposal.usage or Usage()
             row = self._tell(proposal, {})

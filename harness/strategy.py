@@ -77,6 +77,7 @@ class Strategy(BaseSampler):
 
         Raises:
             Exhausted: There is nothing more to propose.
+            Finished: The strategy's own rules end the search.
         """
 
     def recommend(self, history: History) -> Architecture:
@@ -98,6 +99,7 @@ class Strategy(BaseSampler):
 
         Raises:
             Exhausted: There is nothing more to propose.
+            Finished: The strategy's own rules end the search.
         """
         # Optuna's own samplers read the trials through a cache that only Study.ask renews; the engine does without.
         study._thread_local.cached_all_trials = None

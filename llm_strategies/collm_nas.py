@@ -11,6 +11,7 @@ from typing import ClassVar
 from harness import seeding
 from harness.errors import SpecError
 from harness.history import Exhausted
+from harness.history import Finished
 from harness.history import Proposal
 from harness.spaces import Architecture
 from harness.spaces import SearchSpace
@@ -180,7 +181,7 @@ class CoLLMNAS(LLMStrategy):
                         "begins": [each.record(history.space) for each in begun],
                     },
                 )
-        raise Exhausted(
+        raise Finished(
             f"the search is finished after {self.iterations} iterations.",
             usage=conversation.usage,
             rejected=conversation.rejected,
@@ -272,7 +273,7 @@ class CoLLMNAS(LLMStrategy):
             return
         sign = 1.0 if self.task.metric.higher_is_better else -1.0
         if archive.best.score >= sign * self.target:
-            raise Exhausted(f"the target of {self.target:g} is reached.")
+            raise Finished(f"the target of {self.target:g} is reached.")
 
     def _over_limit(self, space: SearchSpace, architecture: Architecture) -> bool:
         if not self.limits:

@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 from typing import Any
 
-from harness.history import Exhausted
+from harness.history import Finished
 from harness.history import Proposal
 from llm_strategies.base import TEXT_LENGTH
 from llm_strategies.base import LLMStrategy
@@ -30,7 +30,7 @@ class GENIUS(LLMStrategy):
     an architecture, is told its score to three decimals, and is asked for a better one, ten times. The model
     sees the whole chat, its own replies included. The chat is rebuilt from the history for every proposal.
 
-    After ``iterations`` proposals the method is at its end, and so is the run: it ends as ``exhausted``, also
+    After ``iterations`` proposals the method is at its end, and so is the run: it ends as ``complete``, also
     where the budget would allow more.
 
     The paper's model is GPT-4. Settings and components are those of its released code
@@ -79,7 +79,7 @@ class GENIUS(LLMStrategy):
     def suggest(self, history: History, view: View) -> Proposal:
         # By the number of the trial: one that failed was an iteration as well.
         if self.iterations is not None and history.number >= self.iterations:
-            raise Exhausted(f"the search ends after {self.iterations} iterations.")
+            raise Finished(f"the search ends after {self.iterations} iterations.")
         conversation = self.conversation(history)
         complaint = ""
         for attempt in range(1, self.attempts + 1):

@@ -10,7 +10,7 @@ from typing import Any
 from harness import seeding
 from harness.errors import SpaceError
 from harness.errors import SpecError
-from harness.history import Exhausted
+from harness.history import Finished
 from harness.history import Proposal
 from llm_strategies.base import LLMStrategy
 from llm_strategies.models.reply import Rejected
@@ -158,7 +158,7 @@ class LLMRanking(LLMStrategy):
             if architecture not in history.seen:
                 attributes = {"source": "model", "rank": rank, "of": len(ranking), "position": position}
                 return Proposal(architecture, {**attributes, "ranking": ranking})
-        raise Exhausted(f"all {len(ranking)} ranked architectures are evaluated.")
+        raise Finished(f"all {len(ranking)} ranked architectures are evaluated.")
 
 
 def _sample(space: SearchSpace, n: int, entropy: int) -> list[Architecture]:

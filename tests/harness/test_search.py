@@ -254,22 +254,28 @@ def test_a_run_that_only_repeats_itself_ends_as_stalled(
     )
 
 
-def test_a_strategy_with_nothing_left_ends_as_exhausted(
-    make_spec: MakeSpec, tmp_path: Path, plugin: Callable[[str, dict[str, str]], None]
+@pytest.mark.parametrize(("end", "status"), [("Exhausted", "exhausted"), ("Finished", "complete")])
+def test_a_strategy_may_end_the_run(
+    end: str,
+    status: str,
+    make_spec: MakeSpec,
+    tmp_path: Path,
+    plugin: Callable[[str, dict[str, str]], None],
 ) -> None:
     plugin(
-        "from harness.history import Exhausted, Usage\n"
+        f"from harness.history import {end}, Usage\n"
         "from harness.strategy import Strategy\n"
         "class Short(Strategy):\n"
         "    '''Three, then none.'''\n"
         "    def propose(self, history):\n"
         "        if len(history) == 3:\n"
-        "            raise Exhausted('done', usage=Usage(calls=2), rejected={'empty': 2})\n"
+        f"            raise {end}('done', usage=Usage(calls=2), rejected={{'empty': 2}})\n"
         "        return history.space.from_index(history.number)\n",
         {"short": "Short"},
     )
     outcome = search.run(make_spec("short", architectures=5), tmp_path / "run")
-    assert outcome.status == "exhausted"
+    assert outcome.status == status
+    assert record(tmp_path / "run")["end"] == "done"
     totals = record(tmp_path / "run")["totals"]
     assert (totals["trials"], totals["llm_calls"], totals["rejected"]) == (3, 2, {"empty": 2})
     assert record(tmp_path / "run")["recommendation"] is not None

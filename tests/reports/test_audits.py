@@ -109,8 +109,8 @@ def ranked(*ranks: int, of: int = 3) -> dict[int, Any]:
 def test_taus_of_rankings(tmp_path):
     folder = Folder(tmp_path / "s", ["ranks", "blind"], [0, 1, 2])
     spec = asked("llm_ranking", names="plain")
-    folder.run("ranks", 0, "22 11 00", status="exhausted", spec=spec, changes=ranked(1, 2, 3))
-    folder.run("ranks", 1, "11 22 00", status="exhausted", spec=spec, changes=ranked(1, 2, 3))
+    folder.run("ranks", 0, "22 11 00", spec=spec, changes=ranked(1, 2, 3))
+    folder.run("ranks", 1, "11 22 00", spec=spec, changes=ranked(1, 2, 3))
     # The model gave no ranking.
     folder.run("ranks", 2, "", status="exhausted", spec=spec)
     for seed in range(3):
