@@ -160,6 +160,8 @@ class View:
         """JSON schema of an architecture within a reply."""
         if self.names == "ncode":
             return {"type": "string", "pattern": self._pattern()}
+        if self.names == "plain":
+            return self.space.json_schema()
         return {
             "type": "object",
             "properties": {name: {"enum": self.words(i)} for i, name in enumerate(self._decisions)},
