@@ -185,11 +185,13 @@ class _Batches:
             from vllm import LLM
             from vllm.platforms import current_platform
 
-            self._llm = LLM(self._model.model, **{"use_tqdm_on_load": False} | self._model.arguments)
+            on_cpu = current_platform.is_cpu()
+            arguments = {"use_tqdm_on_load": False} | self._model.arguments(on_cpu=on_cpu)
+            self._llm = LLM(self._model.model, **arguments)
         except Exception as error:  # noqa: BLE001  (handed to who waits for the model)
             self._loaded.set_exception(error)
             return
-        self._loaded.set_result(current_platform.is_cpu())
+        self._loaded.set_result(on_cpu)
         try:
             self._serve()
             reason = f"the engine of model {self._name!r} was stopped."

@@ -21,6 +21,9 @@ from harness.errors import unknown_name
 _STRUCTURED_OUTPUTS = {
     "structured_outputs_config": {"backend": "xgrammar", "disable_any_whitespace": True},
 }
+#: vLLM 0.32 dies on a CPU when it computes a prompt in parts and the request has a seed: it winds the request's
+#: generator back, which PyTorch's generators for CPUs do not do.
+_ON_CPU = {"enable_chunked_prefill": False}
 _DTYPES = ("auto", "bfloat16", "float", "float16", "float32", "half")
 #: Keys of an entry, by what vLLM calls them.
 _OWN = {
@@ -108,8 +111,7 @@ class VLLMModel:
             "arguments": _STRUCTURED_OUTPUTS | _named(self.extra),
         }
 
-    @property
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self, *, on_cpu: bool) -> dict[str, Any]:
         """Arguments of vLLM's engine beside the model, by their names in Python; what is ``None`` is left out."""
         own = {
             "revision": self.revision,
@@ -121,6 +123,7 @@ class VLLMModel:
         return {
             **{key: value for key, value in own.items() if value is not None},
             **_STRUCTURED_OUTPUTS,
+            **(_ON_CPU if on_cpu else {}),
             **_named(self.extra),
             **_named(self.resources),
         }

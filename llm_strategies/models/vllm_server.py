@@ -175,7 +175,7 @@ class VLLMServer:
                 *("--served-model-name", endpoint.model),
                 *("--host", self.host),
                 *("--port", str(port)),
-                *_flags(self.model.arguments),
+                *_flags(self.model.arguments(on_cpu=installation["cpu"])),
             ]
         )
         try:

@@ -114,6 +114,16 @@ def test_same_replies_alone_and_eight_at_a_time(endpoint: Endpoint) -> None:
     assert together == alone
 
 
+def test_long_prompts_at_the_same_time(endpoint: Endpoint) -> None:
+    """More tokens than vLLM computes in one step, which it would split where that is not prevented."""
+
+    def reply(number: int) -> str:
+        return ask(endpoint, f"{number} " + "\x01" * 3000, seed=number, sampling=HOT).text
+
+    with ThreadPoolExecutor(8) as clients:
+        assert len(set(clients.map(reply, range(8)))) == 8
+
+
 def test_server_and_engine_reply_the_same(server: Endpoint, engine: Endpoint) -> None:
     assert (server.model, server.identity) == (engine.model, engine.identity)
     schema = View(NASBench201Space(), "permuted", 0).schema()

@@ -111,6 +111,7 @@ def test_arguments(python: str, record: Path) -> None:
         *("--served-model-name", "small", "--host", "127.0.0.1", "--port", port),
         *("--revision", "abc", "--dtype", "float32", "--max-model-len", "512", "--tensor-parallel-size", "2"),
         *("--structured-outputs-config", '{"backend": "xgrammar", "disable_any_whitespace": true}'),
+        "--no-enable-chunked-prefill",
         "--no-enable-prefix-caching",
         *("--reasoning-parser", "qwen3", "--rope-scaling", '{"factor": 2.0}'),
         "--enforce-eager",
