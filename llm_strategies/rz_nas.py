@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from functools import partial
+from inspect import signature
 from typing import TYPE_CHECKING
 from typing import Any
 from typing import Literal
@@ -32,9 +34,6 @@ if TYPE_CHECKING:
 
 Selection = Literal["random", "best"]
 
-# Scores of the made-up example, worse and better, as in the paper's.
-_EXAMPLE_SCORES = (0.9, 1.9)
-
 _MOST_DRAWS = 1_000
 
 _PROBLEMS = {
@@ -54,7 +53,7 @@ class RZNAS(LLMStrategy):
     drawn at random: the model gets the member and its score, and answers with a mutant. A mutant that is legal
     and within the limits is scored and joins the population, which then loses its worst member. The system
     message describes the search space, the network and the score, in words and, where there is any, in code
-    (section 3.3, appendix A.3); an exchange about a made-up mutation shows the form. The model reflects twice:
+    (section 3.3, appendix A.3); an exchange about one mutation shows the form. The model reflects twice:
     within its reply, as a ``reasoning`` that comes first, and in a call of its own after each mutation, which
     looks at parent, mutant and score, or at what was wrong, and gives advice for the next one (appendix A.2).
 
@@ -76,6 +75,11 @@ class RZNAS(LLMStrategy):
       (appendix A.2 shows such an answer).
     - The paper's maximal depth is a matter of the search space; ``max_parameters`` and ``max_flops`` are its
       inference budget.
+    - Section 3.3 has successful mutations as examples, and appendix A.3 claims a gain for the one that it
+      shows. Here the mutation is drawn at random for each run. It is a success, with its true scores, where
+      the proxy is arithmetic on the architecture (``flops``, ``parameters``) and the names are plain.
+      Elsewhere a success would cost evaluations: the example then has no scores, and is said to show the form
+      alone.
     - The paper's reply repeats a score that the model makes up. Here it holds none.
     - The external reflection sees no failed evaluation, for a trial that fails leaves no score in the history.
     - The paper's larger population is 256 (CIFAR-100, ImageNet and COCO in other spaces).
@@ -184,6 +188,7 @@ class RZNAS(LLMStrategy):
         objective = Objective(self.task, view.blind)
         proxy = None if view.blind else self._proxy()
         show_code = self.code and not view.blind
+        example = self._example(view) if self.example else None
         system = render(
             "rz_nas/system.j2",
             blind=view.blind,
@@ -196,11 +201,11 @@ class RZNAS(LLMStrategy):
             better=objective.better,
             text=self.text,
             reflection=self.reflection,
-            example=self.example,
+            example=example,
         ).strip()
         messages: list[Message] = [{"role": "system", "content": system}] if system else []
-        if self.example:
-            messages += self._example(view)
+        if example is not None:
+            messages += self._exchange(view, example)
         question = self._question(view, parent.architecture, objective.value(parent), advice)
         return [*messages, {"role": "user", "content": question}]
 
@@ -332,12 +337,12 @@ class RZNAS(LLMStrategy):
     def _shown(self, view: View, arch: Architecture, score: float | None) -> str:
         objective = Objective(self.task, view.blind)
         kind = {} if view.blind else {"type": objective.name}
-        known = {} if score is None else {"score": score}
+        known = {} if score is None else {"score": _rounded(score)}
         return _json({"arch": view.value(arch)} | kind | known)
 
-    def _question(self, view: View, arch: Architecture, score: float, advice: str | None) -> str:
+    def _question(self, view: View, arch: Architecture, score: float | None, advice: str | None) -> str:
         objective = Objective(self.task, view.blind)
-        blank = "<code>" if view.names == "ncode" else dict.fromkeys(view.space.decisions, "<choice>")
+        blank = "<code>" if view.names == "ncode" else dict.fromkeys(view.decisions, "<choice>")
         return render(
             "rz_nas/user.j2",
             advice=advice,
@@ -348,28 +353,42 @@ class RZNAS(LLMStrategy):
             form=self._reply(blank, "<why>"),
         )
 
-    def _example(self, view: View) -> list[Message]:
-        """An exchange about a mutation whose scores are made up."""
-        objective = Objective(self.task, view.blind)
-        low, high = _EXAMPLE_SCORES
-        before, after = (low, high) if objective.better == "higher" else (high, low)
+    def _example(self, view: View) -> _Example:
+        """A mutation of one decision, the same in the whole run: an improvement where that is known for free."""
+        space = view.space
         rng = seeding.generator(self._entropy, "example")
-        parent = view.space.random(rng)
-        mutants = view.space.neighbours(parent) or [parent]
-        mutant = mutants[rng.integers(len(mutants))]
-        at = next((i for i, (a, b) in enumerate(zip(parent, mutant, strict=True)) if a != b), 0)
+        parent = space.random(rng)
+        mutants = space.neighbours(parent) or [parent]
+        order = [mutants[i] for i in rng.permutation(len(mutants))]
+        proxy = self._proxy()
+        # The task does not say with which settings a proxy scores, so one that has any is not asked.
+        if view.blind or proxy is None or not proxy.closed_form or signature(proxy).parameters:
+            return _Example(parent, order[0])
+        scored = [(proxy().score(space, arch, self.task.dataset), arch) for arch in (parent, *order)]
+        before = scored[0]
+        after = next((other for other in scored if other[0] != before[0]), None)
+        if after is None:
+            return _Example(parent, order[0])
+        (low, worse), (high, better) = sorted((before, after))
+        if not proxy.higher_is_better:
+            low, worse, high, better = high, better, low, worse
+        return _Example(worse, better, low, high)
+
+    def _exchange(self, view: View, example: _Example) -> list[Message]:
+        pairs = zip(example.parent, example.mutant, strict=True)
+        at = next((i for i, (a, b) in enumerate(pairs) if a != b), 0)
         reasoning = render(
             "rz_nas/example_reasoning.j2",
-            old=view.word(at, parent[at]),
-            new=view.word(at, mutant[at]),
-            decision=f"digit {at + 1}" if view.names == "ncode" else list(view.space.decisions)[at],
-            metric=objective.name,
-            before=before,
-            after=after,
+            old=view.word(at, example.parent[at]),
+            new=view.word(at, example.mutant[at]),
+            decision=f"digit {at + 1}" if view.names == "ncode" else view.decisions[at],
+            metric=Objective(self.task, view.blind).name,
+            before=None if example.before is None else _rounded(example.before),
+            after=None if example.after is None else _rounded(example.after),
         )
         return [
-            {"role": "user", "content": self._question(view, parent, before, None)},
-            {"role": "assistant", "content": self._reply(view.value(mutant), reasoning)},
+            {"role": "user", "content": self._question(view, example.parent, example.before, None)},
+            {"role": "assistant", "content": self._reply(view.value(example.mutant), reasoning)},
         ]
 
     def _reply(self, value: Any, reasoning: str) -> str:
@@ -386,6 +405,22 @@ class RZNAS(LLMStrategy):
             "properties": {"reasoning": reasoning} | schema["properties"],
             "required": ["reasoning", *schema["required"]],
         }
+
+
+@dataclass(frozen=True)
+class _Example:
+    """A mutation to show, and the true scores before and after it; ``None`` where they are not known."""
+
+    parent: Architecture
+    mutant: Architecture
+    before: float | None = None
+    after: float | None = None
+
+
+def _rounded(score: float) -> float:
+    """A score in at most six digits; one without a fraction is shown without a point."""
+    rounded = float(f"{score:.6g}")
+    return int(rounded) if rounded.is_integer() else rounded
 
 
 def _json(value: Any) -> str:

@@ -11,12 +11,14 @@ from typing import Any
 import optuna
 import pytest
 
+from harness import registry
 from harness.benchmarks.proxy import ProxyBenchmark
 from harness.errors import SpecError
 from harness.history import Exhausted
 from harness.spaces import SearchSpace
 from harness.spaces.nasbench201 import OPERATIONS
 from harness.task import Task
+from llm_strategies.base import TEXT_LENGTH
 from llm_strategies.models.client import ChatModel
 from llm_strategies.rz_nas import RZNAS
 from tests.llm_strategies.driver import MIXED
@@ -50,7 +52,7 @@ def run(server: ScriptedServer, trials: int, task: Task = TASK, **settings: Any)
         name: settings.pop(name) for name in ("space", "score", "minimise", "failing") if name in settings
     }
     with server as endpoint:
-        strategy = RZNAS(model=ChatModel(endpoint), seed=0, **{**SMALL, **settings})
+        strategy = RZNAS(model=ChatModel(endpoint), **{"seed": 0, **SMALL, **settings})
         return search(connect(strategy, task), trials, **options)
 
 
@@ -79,6 +81,12 @@ def system(request: Mapping[str, Any]) -> str:
 def shown(request: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The architectures of a question: the parent, or what a reflection looks at."""
     return [json.loads(line) for line in question(request).splitlines() if line.startswith('{"arch"')]
+
+
+def example(server: ScriptedServer) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The architecture of the made-up question, and the reply to it."""
+    asked, answered = mutations(server)[0]["messages"][1:3]
+    return json.loads(asked["content"].splitlines()[1]), json.loads(answered["content"])
 
 
 def ncode(value: Mapping[str, Any]) -> str:
@@ -147,7 +155,7 @@ def test_the_parent_is_shown_with_the_proxy_and_its_score() -> None:
         number = proposal.attributes["parent"]
         assert ncode(parent) == codes(proposals)[number]
         assert parent["type"] == "flops"
-        assert parent["score"] == flops(proposals[number].architecture)
+        assert parent["score"] == float(f"{flops(proposals[number].architecture):.6g}")
 
 
 def test_system_message_holds_both_codes_and_all_operations() -> None:
@@ -166,14 +174,57 @@ def test_the_example_is_a_legal_mutation_of_one_decision_in_the_form_asked_for()
     run(server, 4)
     messages = mutations(server)[0]["messages"]
     assert [message["role"] for message in messages] == ["system", "user", "assistant", "user"]
-    parent = json.loads(messages[1]["content"].splitlines()[1])
-    reply = json.loads(messages[2]["content"])
+    parent, reply = example(server)
     assert next(iter(reply)) == "reasoning"
     changed = [edge for edge in SPACE.decisions if parent["arch"][edge] != reply[edge]]
     assert len(changed) == 1
     assert SPACE.architecture({edge: reply[edge] for edge in SPACE.decisions})
     schema = mutations(server)[0]["response_format"]["json_schema"]["schema"]
     assert list(schema["properties"]) == list(reply) == schema["required"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("higher_is_better", [True, False])
+def test_the_example_is_an_improvement_where_a_proxy_is_arithmetic(
+    seed: int, higher_is_better: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry.load("proxy", "flops"), "higher_is_better", higher_is_better)
+    server = ScriptedServer()
+    run(server, 4, Task.of(ProxyBenchmark("flops"), 0), seed=seed, minimise=not higher_is_better)
+    parent, reply = example(server)
+    before = flops(SPACE.architecture(parent["arch"]))
+    after = flops(SPACE.architecture({edge: reply[edge] for edge in SPACE.decisions}))
+    assert (after > before) is higher_is_better
+    assert after != before
+    assert parent["score"] == pytest.approx(before, rel=1e-5)
+    assert f"from {parent['score']} to {float(f'{after:.6g}'):.0f}." in reply["reasoning"]
+    assert "Its scores are real" in system(mutations(server)[0])
+
+
+@pytest.mark.parametrize(
+    ("task", "names"), [(Task.of(benchmark(), 200), "plain"), (TASK, "permuted"), (Task(), "plain")]
+)
+def test_the_example_claims_nothing_where_its_scores_are_not_known(task: Task, names: Any) -> None:
+    server = answering()
+    run(server, 4, task, names=names)
+    parent, reply = example(server)
+    assert "score" not in parent
+    assert not re.search(r"[0-9]\.[0-9]|from .* to|better|score", reply["reasoning"])
+    assert "says nothing of what is better" in system(mutations(server)[0])
+
+
+def test_a_proxy_that_takes_time_is_not_asked_for_the_example(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry.load("proxy", "flops"), "closed_form", False)
+    server = ScriptedServer()
+    run(server, 4)
+    assert "score" not in example(server)[0]
+
+
+def test_scores_have_at_most_six_digits() -> None:
+    server = answering()
+    run(server, 6, Task.of(benchmark(), 200), score=lambda arch: 82.20399998413086)
+    assert "82.204" in question(mutations(server)[0])
+    assert "82.20399" not in json.dumps(server.requests)
 
 
 def test_population_loses_its_worst() -> None:
@@ -217,7 +268,7 @@ def test_each_mutation_is_looked_back_on_before_the_next() -> None:
         before, after = shown(request)
         assert ncode(before) == codes(proposals)[proposals[number].attributes["parent"]]
         assert ncode(after) == codes(proposals)[number]
-        assert after["score"] == flops(proposals[number].architecture)
+        assert after["score"] == float(f"{flops(proposals[number].architecture):.6g}")
         assert "failed" not in question(request)
     assert [proposal.attributes.get("advice") for proposal in proposals[3:]] == [
         None,
@@ -292,8 +343,8 @@ def test_advice_is_bounded() -> None:
     codes_left = iter(["012340", "340123"])
     server = ScriptedServer(answer)
     proposals = run(server, 5, structured="none")
-    assert len(proposals[4].attributes["advice"]) == 800
-    assert len(question(mutations(server)[1])) < 2_000
+    assert len(proposals[4].attributes["advice"]) == TEXT_LENGTH
+    assert len(question(mutations(server)[1])) < 1_000 + TEXT_LENGTH
 
 
 def test_a_useless_model_is_exhausted() -> None:
@@ -392,6 +443,7 @@ def test_blind_prompts_tell_neither_code_nor_proxy(names: Any) -> None:
         "```",
         "multiply",
         "convolution",
+        "neural",
     ]
     assert [word for word in words if word in everything] == []
     assert "so that its score becomes higher" in question(mutations(server)[0])
