@@ -46,7 +46,7 @@ Structured = Literal["schema", "none"]
 OnExhausted = Literal["end", "random"]
 
 #: Largest number of letters of a text that a model writes under a schema (a search strategy, a reflection).
-TEXT_LENGTH = 800
+TEXT_LENGTH = 1200
 
 Read = TypeVar("Read")
 

@@ -76,11 +76,11 @@ class Archive:
         self.iterations += [self._read(record) for record in trial.attributes.get("begins", ())]
         if self.best is None or trial.score > self.best.score:
             self.best = trial
-        number = trial.attributes.get("iteration")
-        for iteration in self.iterations:
-            if iteration.number == number:
-                iteration.trials.append(trial)
-                iteration.best = self.best
+        if self.iterations:
+            # A random trial in between belongs to no iteration, and may be the best.
+            self.iterations[-1].best = self.best
+            if trial.attributes.get("iteration") == self.iterations[-1].number:
+                self.iterations[-1].trials.append(trial)
         return self
 
     def pending(self, seen: set[Architecture]) -> Architecture | None:

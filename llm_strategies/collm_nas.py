@@ -58,8 +58,9 @@ class CoLLMNAS(LLMStrategy):
     - Prompts are our own words around the components of its appendix G. Strategies are asked for in at most 120
       words, which fits the text that a JSON schema allows; the paper's are longer.
     - The Generator's reply is JSON. Where it cannot be read, the model is asked again, up to ``attempts`` times for
-      each question. A batch of which nothing is left is an iteration like any other, and reported as such; only
-      where a random trial follows at once (``on_exhausted: random``) is it forgotten.
+      each question. A batch of which nothing is left is an iteration like any other, and reported as such; after
+      ``attempts`` of them in a row the model is exhausted. Where a random trial follows (``on_exhausted: random``),
+      they are forgotten.
     - The chat is bounded by the model's context: the oldest iterations are left out first, then the worst results
       of the last one. The paper does not say what it does.
 
@@ -172,6 +173,8 @@ class CoLLMNAS(LLMStrategy):
             iteration = self._iterate(conversation, history, view, [*archive.iterations, *begun])
             iteration.best = archive.best
             begun.append(iteration)
+            if not iteration.batch and len(begun) == self.attempts:
+                raise conversation.exhausted()
             if iteration.batch:
                 return conversation.proposal(
                     iteration.batch[0],
@@ -181,6 +184,8 @@ class CoLLMNAS(LLMStrategy):
                         "begins": [each.record(history.space) for each in begun],
                     },
                 )
+        if not archive.iterations:
+            raise conversation.exhausted()
         raise Finished(
             f"the search is finished after {self.iterations} iterations.",
             usage=conversation.usage,

@@ -304,7 +304,7 @@ def _read_judgment(value: Any) -> bool:
 def _option(view: View, decision: int) -> tuple[str, list[Any]]:
     """A decision and its choices as the model knows them."""
     if view.names != "ncode":
-        return list(view.space.decisions)[decision], view.words(decision)
+        return view.decisions[decision], view.words(decision)
     part = view.part([decision])
     return f"digit {decision + 1}", [part.value(arch) for arch in part.space]
 

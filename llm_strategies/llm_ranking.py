@@ -38,6 +38,8 @@ class LLMRanking(LLMStrategy):
 
     - The order in which the architectures are shown is drawn anew for every question. Otherwise a model that keeps
       the order would be as right as the order is.
+    - The paper compares with the scores of its Table 7, which are test accuracies on CIFAR-10. Here it is the
+      validation score that guides searches.
     - The paper's reply is free text. Here it is ``{"ranking": [...]}``; one that is no permutation is rejected, and
       the model is asked again.
     - The paper's prompt says that the task is image classification. Here the space's description says it, where
@@ -49,8 +51,8 @@ class LLMRanking(LLMStrategy):
     Args:
         n: Number of architectures to draw uniformly, all different; the whole space where it is smaller.
         architectures: Architectures to rank instead, in the space's own string form.
-        sample_seed: Seed of the draw. With a number, all runs on a space rank the same architectures; with
-            ``None``, each run draws its own.
+        sample_seed: Seed of the draw, so that all runs on a space rank the same architectures; with ``None``, each
+            run draws its own. Of no meaning where ``architectures`` are listed.
         temperature: See :class:`~llm_strategies.base.LLMStrategy`; the default is that of the paper's search.
         options: See :class:`~llm_strategies.base.LLMStrategy`. ``on_exhausted`` must be ``end``: a random architecture
             would have no rank.
@@ -64,7 +66,7 @@ class LLMRanking(LLMStrategy):
         *,
         n: int = 10,
         architectures: list[str] | None = None,
-        sample_seed: int | None = None,
+        sample_seed: int | None = 0,
         temperature: float = 0.6,
         **options: Any,
     ) -> None:
@@ -75,10 +77,6 @@ class LLMRanking(LLMStrategy):
             raise SpecError(
                 f"LLMRanking: on_exhausted is {self.on_exhausted!r}, but an architecture drawn at random has no "
                 "predicted rank; leave it at 'end'."
-            )
-        if architectures is not None and sample_seed is not None:
-            raise SpecError(
-                "LLMRanking: sample_seed draws architectures, and architectures lists them; leave one out."
             )
         if architectures is not None and len(architectures) < 2:
             raise SpecError(
@@ -147,6 +145,7 @@ class LLMRanking(LLMStrategy):
                     "llm_ranking/user.j2",
                     architectures=[view.text(architecture) for architecture in shown],
                     better=objective.better,
+                    symbols=view.names == "permuted",
                 ),
             },
         ]
@@ -194,8 +193,6 @@ def _read(value: Any, n: int) -> list[int]:
     order = [number for number in numbers if number is not None]
     if len(order) < len(numbers):
         raise Rejected("illegal choice")
-    if len(set(order)) < len(order):
-        raise Rejected("duplicate")
-    if len(order) < n:
+    if len(order) != n or len(set(order)) < n:
         raise Rejected("wrong shape")
     return order

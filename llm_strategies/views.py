@@ -32,7 +32,8 @@ class View:
     for the run, and the description is a bare list of decisions: whatever the model knows by heart about
     operations, or about this benchmark, is of no use to it. With ``ncode`` an architecture is one digit per
     decision, the index of the choice, as in LM-Searcher (section 3.2); the order of the choices is that of
-    the space. The difference between plain and permuted is what a model knew before it searched.
+    the space, and the paper publishes it for NAS-Bench-201. The difference between plain and permuted is what a
+    model knew before it searched.
 
     Args:
         space: The space.
@@ -43,7 +44,12 @@ class View:
     def __init__(self, space: SearchSpace, names: Names, entropy: int) -> None:
         self.space = space
         self.names: Names = names
-        self._decisions = tuple(space.decisions)
+        #: What the model reads in the place of the decisions' names.
+        self.decisions = (
+            tuple(f"d{i + 1}" for i in range(len(space.decisions)))
+            if names == "permuted"
+            else tuple(space.decisions)
+        )
         self._words = _words(space, names, entropy)
         self._index = [_lookup(words) for words in self._words]
 
@@ -61,14 +67,14 @@ class View:
         if self.names == "ncode":
             digits = ", ".join(str(radix - 1) for radix in self.space.radices)
             return (
-                f"An architecture is a code with one digit for each of {len(self._decisions)} decisions; there are "
+                f"An architecture is a code with one digit for each of {len(self.decisions)} decisions; there are "
                 f"{self.space.size:,} codes. The digits start at 0; the largest digit of each decision, in order: "
                 f"{digits}."
             )
-        lines = [f"{len(self._decisions)} decisions, {self.space.size:,} architectures:"]
+        lines = [f"{len(self.decisions)} decisions, {self.space.size:,} architectures:"]
         lines += [
             f"- {name}: {', '.join(map(str, sorted(words)))}"
-            for name, words in zip(self._decisions, self._words, strict=True)
+            for name, words in zip(self.decisions, self._words, strict=True)
         ]
         return "\n".join(lines)
 
@@ -76,7 +82,7 @@ class View:
         """An architecture as the JSON value that a reply holds."""
         if self.names == "ncode":
             return self.space.ncode(arch)
-        return {name: words[i] for name, words, i in zip(self._decisions, self._words, arch, strict=True)}
+        return {name: words[i] for name, words, i in zip(self.decisions, self._words, arch, strict=True)}
 
     def write(self, arch: Architecture) -> str:
         """An architecture in a prompt: :meth:`value` as compact JSON, or the bare code."""
@@ -103,8 +109,9 @@ class View:
         Args:
             decisions: Their positions in the space.
         """
-        names = [self._decisions[i] for i in decisions]
-        part = View(SearchSpace({name: self.space.decisions[name] for name in names}), self.names, 0)
+        names = list(self.space.decisions)
+        part = View(SearchSpace({names[i]: self.space.decisions[names[i]] for i in decisions}), self.names, 0)
+        part.decisions = tuple(self.decisions[i] for i in decisions)
         part._words = [self._words[i] for i in decisions]
         part._index = [self._index[i] for i in decisions]
         return part
@@ -137,7 +144,7 @@ class View:
         """How an architecture looks within a JSON reply."""
         if self.names == "ncode":
             return '"<code>"'
-        return "{" + ",".join(f'"{name}":"<choice>"' for name in self._decisions) + "}"
+        return "{" + ",".join(f'"{name}":"<choice>"' for name in self.decisions) + "}"
 
     # What the model writes.
 
@@ -164,17 +171,8 @@ class View:
             return self.space.json_schema()
         return {
             "type": "object",
-            "properties": {name: {"enum": self.words(i)} for i, name in enumerate(self._decisions)},
-            "required": list(self._decisions),
-            "additionalProperties": False,
-        }
-
-    def choice_schema(self, decision: int) -> dict[str, Any]:
-        """JSON schema of ``{"choice": ...}`` with a choice of one decision."""
-        return {
-            "type": "object",
-            "properties": {"choice": {"enum": self.words(decision)}},
-            "required": ["choice"],
+            "properties": {name: {"enum": self.words(i)} for i, name in enumerate(self.decisions)},
+            "required": list(self.decisions),
             "additionalProperties": False,
         }
 
@@ -191,10 +189,17 @@ class View:
         match value:
             case str():
                 return self._read_text(value.strip())
-            case list() if len(value) == len(self._decisions):
+            case int() if (
+                self.names == "ncode"
+                and not isinstance(value, bool)
+                and len(str(value)) == len(self.decisions)
+            ):
+                # A code without quotes.
+                return self._read_text(str(value))
+            case list() if len(value) == len(self.decisions):
                 return self._read_choices(value)
-            case dict() if self.names != "ncode" and value.keys() >= set(self._decisions):
-                return self._read_choices([value[name] for name in self._decisions])
+            case dict() if self.names != "ncode" and value.keys() >= set(self.decisions):
+                return self._read_choices([value[name] for name in self.decisions])
             case dict():
                 for key in ("architecture", "arch", "code", "candidate"):
                     if key in value and not isinstance(value[key], dict):
@@ -234,18 +239,6 @@ class View:
         if not read and set(rejected) <= {"wrong shape"}:
             raise Rejected("wrong shape")
         return list(read), rejected
-
-    def read_choice(self, decision: int, value: Any) -> int:
-        """Index of the choice of one decision in a parsed reply: ``{"choice": ...}`` or the choice alone.
-
-        Raises:
-            Rejected: ``"wrong shape"``, or ``"illegal choice"``.
-        """
-        if isinstance(value, dict):
-            if "choice" not in value:
-                raise Rejected("wrong shape")
-            value = value["choice"]
-        return self._choice(decision, value)
 
     def _is_architecture(self, value: Sequence[Any]) -> bool:
         try:

@@ -79,8 +79,8 @@ def by_heart_sheet(results: Results, table: pd.DataFrame, known: Mapping[str, Ce
         name="by-heart",
         title="Plain minus blind",
         caption="Final scores of strategies that see the search space under neutral symbols, beside the same ones that "
-        "see its names. The difference is what the model knew by heart; its interval is a bootstrap interval over the "
-        "runs of both. Positive is better with names.",
+        "see its names, its description and, where they show any, code. The difference is what the model made of what "
+        "it knew beforehand; its interval is a bootstrap interval over the runs of both. Positive: better with names.",
         frame=pd.DataFrame(rows),
         wide=lay_out(columns, rows, names=2),
         narrow=lay_out(columns, rows, names=2, narrow=True),

@@ -47,11 +47,11 @@ _TAUS = ("tau", "tau_parameters", "tau_flops", "tau_seeds")
 
 
 def ranking_sheet(results: Results, known: Mapping[str, Ceiling]) -> Sheet | None:
-    """Kendall's tau-b between predicted rank and validation score, beside its floors and its ceiling.
+    """Kendall's tau-b between predicted rank and validation score, beside its floors and the agreement of seeds.
 
     A finished run that evaluated every architecture of its ranking is one repeated trial. Floors are the tau of
-    parameter count and of FLOPs (more is better) on the same architectures. The ceiling is the tau between the scores
-    of two training seeds, mean over all pairs of seeds, where a table holds several.
+    parameter count and of FLOPs (more is better) on the same architectures. The agreement of seeds is the tau between
+    the scores of two training seeds, mean over all pairs of seeds, where a table holds several.
 
     Args:
         results: The runs.
@@ -59,7 +59,7 @@ def ranking_sheet(results: Results, known: Mapping[str, Ceiling]) -> Sheet | Non
 
     Returns:
         One row per benchmark and strategy: ``tau_mean``, ``_std``, ``_low``, ``_high`` (bootstrap over runs), the means
-        of floors and ceiling, ``rankings`` (runs with a whole ranking), ``of`` (architectures of a ranking),
+        of floors and seeds, ``rankings`` (runs with a whole ranking), ``of`` (architectures of a ranking),
         ``by_heart`` of blind rows; its ``runs`` hold the same run by run. ``None`` without such a run.
     """
     runs = results.runs[[spec["strategy"]["name"] == STRATEGY for spec in results.runs["spec"]]]
@@ -100,8 +100,9 @@ def ranking_sheet(results: Results, known: Mapping[str, Ceiling]) -> Sheet | Non
         title="Ranking by a model",
         caption="Kendall's tau-b between the rank that a model predicts and the validation score, mean ± standard "
         "deviation over runs; a run is one ranking. On the same architectures: the tau of parameter count and of FLOPs "
-        "(floors), and that between two training seeds (ceiling). CoLLM-NAS, section 3.1, reports 0.89 on CIFAR-10 and "
-        "0.90 on CIFAR-100, of Qwen3-30B-A3B over 40 rankings of 10 architectures of NAS-Bench-201.",
+        "(floors), and that between two training seeds; a mean over seeds can be predicted better than one seed "
+        "predicts another. CoLLM-NAS, section 3.1, reports 0.89 on CIFAR-10 and 0.90 on CIFAR-100, of Qwen3-30B-A3B "
+        "over 40 rankings of the same 10 architectures of NAS-Bench-201, against test accuracy.",
         frame=pd.DataFrame(rows),
         wide=lay_out(columns, rows, names=2),
         narrow=lay_out(columns, rows, names=2, narrow=True),

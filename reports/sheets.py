@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from reports.load import Results
 
 PLAIN = "plain"
+PERMUTED = "permuted"
 """``names`` of a strategy whose model sees the names of the search space."""
 
 
@@ -77,7 +78,9 @@ def asked(runs: pd.DataFrame) -> Row:
 
 
 def plain_partner(results: Results, benchmark: str, strategy: str) -> str | None:
-    """Label of the strategy that differs from a blind one in the names alone; ``None`` without one.
+    """Label of the strategy that differs from a permuted one in the names alone; ``None`` without one.
+
+    Codes (``ncode``) have no such partner: their digits are the same in every run, and published for some spaces.
 
     Args:
         results: The runs.
@@ -87,7 +90,7 @@ def plain_partner(results: Results, benchmark: str, strategy: str) -> str | None
     first = (
         results.runs[results.runs["benchmark"] == benchmark].groupby("strategy", sort=False)["spec"].first()
     )
-    if strategy not in first.index or _names(first[strategy]) in {None, PLAIN}:
+    if strategy not in first.index or _names(first[strategy]) != PERMUTED:
         return None
     for label, spec in first.items():
         if _names(spec) == PLAIN and _without_names(spec) == _without_names(first[strategy]):

@@ -1,4 +1,4 @@
-"""The image classifier of NAS-Bench-201 (Dong and Yang, ICLR 2020): a stack of copies of one cell."""
+"""The image classifier of the cells above: a stack of copies of one cell."""
 
 from collections.abc import Mapping
 

@@ -125,7 +125,7 @@ class NASBench201Space(SearchSpace):
         return Cost(parameters, flops)
 
     def build_network(self, arch: Architecture, dataset: str) -> Module:
-        """The network whose :meth:`cost` is exact.
+        """The network whose :meth:`cost` is exact: that of Dong and Yang (ICLR 2020).
 
         Args:
             arch: The architecture.
@@ -156,7 +156,7 @@ class NASBench201Space(SearchSpace):
         """What a person, or a language model, needs to know about this space."""
         return "\n".join(
             [
-                "A cell-based convolutional network for image classification (NAS-Bench-201).",
+                "A convolutional network for image classification, made of copies of one cell.",
                 "The cell is a directed acyclic graph of four nodes. Node 0 is the cell's input, node 3 its "
                 "output; every node is the sum of its incoming edges. Each of the six edges applies one "
                 f"operation; there are {self.size:,} cells.",

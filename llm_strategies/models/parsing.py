@@ -19,6 +19,8 @@ _REASONING = re.compile(r"<(think|thinking|reasoning)>.*?</\1>", re.DOTALL | re.
 _REASONING_BEFORE = re.compile(r"^.*</(think|thinking|reasoning)>", re.DOTALL | re.IGNORECASE)
 _REASONING_OPEN = re.compile(r"<(think|thinking|reasoning)>", re.IGNORECASE)
 _CLOSING = {"{": "}", "[": "]"}
+# A code without quotes, such as 012340: no number in JSON, so it can only be meant as text.
+_ZEROS_FIRST = re.compile(r"(?<=[:\[,\s])0\d+(?=\s*[,}\]])")
 
 # Python warns of escapes in a string that it does not know. What a model wrote is nobody's code to mend.
 _SOURCE = "<reply>"
@@ -119,10 +121,11 @@ def _json(text: str) -> Any:
 
 
 def _value(text: str) -> Any:
-    try:
-        return _json(text)
-    except (ValueError, RecursionError):
-        pass
+    for candidate in (text, _ZEROS_FIRST.sub(r'"\g<0>"', text)):
+        try:
+            return _json(candidate)
+        except (ValueError, RecursionError):
+            pass
     try:
         value = ast.literal_eval(ast.parse(text, _SOURCE, "eval"))
         # Only what JSON can hold: no sets, bytes or numbers without end.

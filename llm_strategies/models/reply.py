@@ -74,7 +74,8 @@ class Reply:
         """A value made of the JSON (or Python literal) in the answer.
 
         Where the answer holds several, the last one that ``read`` accepts counts: a model that thinks aloud
-        drafts first and decides last.
+        drafts first and decides last. Before that, several objects without lists in them are offered as one list:
+        a model that is asked for several architectures may write one per line.
 
         Args:
             read: Takes a parsed value, returns what is wanted, or raises :class:`Rejected`.
@@ -90,8 +91,11 @@ class Reply:
             if prose is None:
                 raise Rejected("not JSON")
             return prose(text)
+        offered = list(reversed(values))
+        if len(values) > 1 and all(map(_is_flat, values)):
+            offered.insert(0, values)
         first: Rejected | None = None
-        for value in reversed(values):
+        for value in offered:
             try:
                 return read(value)
             except Rejected as rejection:
@@ -118,3 +122,7 @@ class Reply:
         if not text:
             raise Rejected("empty")
         return text
+
+
+def _is_flat(value: Any) -> bool:
+    return isinstance(value, dict) and not any(isinstance(item, list | dict) for item in value.values())

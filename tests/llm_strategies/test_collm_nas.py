@@ -314,7 +314,21 @@ def test_random_trials_on_the_way_belong_to_no_iteration(recruit: Recruit) -> No
         "model",
     ]
     assert [trial.attributes.get("iteration") for trial in run.trials] == [1, 1, None, 2, 3]
-    assert team.navigator[1]["messages"] == team.navigator[2]["messages"][:4]
+    assert team.navigator[1]["messages"][:3] == team.navigator[2]["messages"][:3]
+    best = max(trial.value for trial in run.trials[:3])
+    assert f"Best accuracy so far: {best:g}." in team.navigator[2]["messages"][3]["content"]
+
+
+@pytest.mark.parametrize("on_exhausted", ["end", "random"])
+def test_batches_of_which_nothing_is_left_exhaust_the_model(recruit: Recruit, on_exhausted: str) -> None:
+    illegal = Answer('{"architectures": [{"0->1": "conv_7x7"}, "|conv_7x7~0|"]}')
+    run = Run(recruit(*[illegal] * 6), attempts=3, structured="none", on_exhausted=on_exhausted)
+    if on_exhausted == "end":
+        end = run.end()
+        assert isinstance(end, NoUsableReply)
+        assert end.rejected == {"wrong shape": 3, "illegal choice": 3}
+    else:
+        assert [trial.attributes["source"] for trial in run.go(2).trials] == ["fallback"] * 2
 
 
 # How a run ends.

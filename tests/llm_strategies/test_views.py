@@ -16,6 +16,7 @@ from harness.spaces import Architecture
 from harness.spaces import NASBench201Space
 from harness.spaces import SearchSpace
 from llm_strategies.models.reply import Rejected
+from llm_strategies.models.reply import Reply
 from llm_strategies.views import NAMES
 from llm_strategies.views import Names
 from llm_strategies.views import View
@@ -76,9 +77,12 @@ class TestEveryView:
             words = [view.word(decision, choice) for choice in range(radix)]
             assert sorted(map(str, words)) == sorted(map(str, view.words(decision)))
             for choice, word in enumerate(words):
-                jsonschema.validate({"choice": word}, view.choice_schema(decision))
-                assert view.read_choice(decision, {"choice": word}) == choice
-                assert view.read_choice(decision, str(word)) == choice
+                part = view.part([decision])
+                value = part.value(Architecture([choice]))
+                if view.names != "ncode":
+                    assert value == {view.decisions[decision]: word}
+                jsonschema.validate(value, part.architecture_schema())
+                assert part.read(value) == (choice,)
 
     @pytest.mark.parametrize(
         "value", [None, 1, 2.5, True, [], {}, {"architecture": {}}, [[]], {"a": {"b": 1}}]
@@ -91,7 +95,7 @@ class TestEveryView:
         if view.names == "ncode":
             value: Any = "z" * len(view.space.decisions)
         else:
-            value = view.value(some(view.space)[0]) | {next(iter(view.space.decisions)): "conv_9x9"}
+            value = view.value(some(view.space)[0]) | {view.decisions[0]: "conv_9x9"}
         with pytest.raises(Rejected, match="illegal choice"):
             view.read(value)
 
@@ -110,7 +114,7 @@ JSON = st.recursive(
 
 @given(JSON, st.sampled_from([parameter.values[0] for parameter in VIEWS]))
 def test_any_value_is_read_or_rejected(value: Any, view: View) -> None:
-    for read in (view.read, view.read_many, lambda value: view.read_choice(0, value)):
+    for read in (view.read, view.read_many):
         with suppress(Rejected):
             read(value)
 
@@ -131,6 +135,24 @@ def test_other_forms_of_a_cell(value: Any) -> None:
     )
 
 
+@pytest.mark.parametrize("text", ["412340", '{"architecture": 412340}', '{"architecture": 012340}'])
+def test_codes_without_quotes(text: str) -> None:
+    code = "".join(filter(str.isdigit, text))
+    assert Reply(text, "stop", 1, 1).read(View(CELLS, "ncode", 0).read) == CELLS.from_ncode(code)
+
+
+def test_one_architecture_per_line() -> None:
+    view = View(CELLS, "plain", 0)
+    archs = list(dict.fromkeys(some(CELLS, 10)))
+    text = "\n".join(f"{i}. {view.write(arch)}" for i, arch in enumerate(archs))
+    reply = Reply(text, "stop", 1, 1)
+    assert reply.read(view.read_many) == (archs, {})
+    # Where one is asked for, the last one is the decision.
+    assert reply.read(view.read) == archs[-1]
+    final = f'{text}\nSo: {{"architectures": [{view.write(archs[3])}]}}'
+    assert Reply(final, "stop", 1, 1).read(view.read_many) == ([archs[3]], {})
+
+
 def test_several_with_mistakes() -> None:
     view = View(CELLS, "plain", 0)
     good, other = (view.value(arch) for arch in some(CELLS, 2))
@@ -143,12 +165,13 @@ def test_several_with_mistakes() -> None:
 @pytest.mark.parametrize("space", [CELLS, MIXED], ids=["cells", "mixed"])
 def test_blind_views_show_no_choice(space: SearchSpace, names: Names) -> None:
     view = View(space, names, 3)
-    seen = view.describe() + view.form() + json.dumps([view.schema(), view.schema(2), view.choice_schema(0)])
+    seen = view.describe() + view.form() + json.dumps([view.schema(), view.schema(2)])
     seen += " ".join(view.write(arch) for arch in some(space))
     told = {str(choice) for choices in space.decisions.values() for choice in choices if len(str(choice)) > 3}
     assert told
     assert not [word for word in told if word in seen]
     assert space.name not in seen
+    assert not [name for name in space.decisions if name in seen]
     assert view.blind
 
 

@@ -55,7 +55,7 @@ def audited(tmp_path: Path) -> Folder:
     for seed in (0, 1):
         folder.run("random_search", seed, "11")
         folder.run("plain", seed, "22 21 22", spec=asked("first_proposal", names="plain"))
-        folder.run("blind", seed, "00 01", spec=asked("first_proposal", names="ncode"))
+        folder.run("blind", seed, "00 01", spec=asked("first_proposal", names="permuted"))
     return folder
 
 
@@ -168,9 +168,9 @@ def test_final_scores_plain_minus_blind(tmp_path):
     for seed in (0, 1):
         folder.run("random_search", seed, "00")
         folder.run("plain", seed, "22", spec=asked("clever", names="plain", temperature=0.5))
-        folder.run("blind", seed, "11", spec=asked("clever", names="ncode", temperature=0.5))
+        folder.run("blind", seed, "11", spec=asked("clever", names="permuted", temperature=0.5))
         # Differs in more than the names, so it has no partner.
-        folder.run("other", seed, "11", spec=asked("clever", names="ncode", temperature=0.6))
+        folder.run("other", seed, "11", spec=asked("clever", names="permuted", temperature=0.6))
     results = load_results(folder.path)
     known = scores.ceilings(results)
     table = tables.run_table(results, scores.final_scores(results, known))
