@@ -118,7 +118,7 @@ class GENIUS(LLMStrategy):
             **common,
         )
         chat = [
-            {"role": "system", "content": render("genius/system.j2")},
+            {"role": "system", "content": render("genius/system.j2", blind=view.blind)},
             {"role": "user", "content": task},
         ]
         first: dict[Architecture, int] = {}

@@ -12,6 +12,7 @@ from harness.benchmarks.base import Metric
 from harness.errors import SpecError
 from harness.history import Exhausted
 from harness.task import Task
+from llm_strategies.base import TEXT_LENGTH
 from llm_strategies.genius import GENIUS
 from llm_strategies.models.client import ChatModel
 from tests.llm_strategies.driver import MIXED
@@ -31,7 +32,21 @@ if TYPE_CHECKING:
 
 SPACE = benchmark().space
 CELL = SPACE.params(SPACE.from_ncode("012343"))
-SECRETS = ("conv", "skip", "pool", "none", "accuracy", "cifar", "nas-bench", "201", "image", "torch", "%")
+SECRETS = (
+    "conv",
+    "skip",
+    "pool",
+    "none",
+    "accuracy",
+    "cifar",
+    "nas-bench",
+    "201",
+    "image",
+    "torch",
+    "neural",
+    "deep",
+    "%",
+)
 
 
 def run(server: ScriptedServer, trials: int, task: Task | None = None, **settings: Any) -> list[Proposal]:
@@ -184,7 +199,7 @@ def test_free_form_has_the_same_prompt() -> None:
 def test_rationale_is_bounded_and_can_be_sent_back() -> None:
     server = always(json.dumps({"rationale": "\ud800" + "long " * 1000, "architecture": CELL}))
     first, _ = run(server, 2, structured="none")
-    assert len(first.attributes["rationale"]) == 800
+    assert len(first.attributes["rationale"]) == TEXT_LENGTH
     assert json.loads(chat(server.requests[1])[2][1])["rationale"] == first.attributes["rationale"]
 
 
