@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from llm_strategies.views import View
 
 #: What a mutation asks for. Like those of the original, some are broad and some specific; unlike them, they make
-#: sense for decisions of any kind.
+#: sense for decisions of any kind. Their indices are kept with trials.
 INSTRUCTIONS = (
     "Improve the architecture as you think best.",
     "Improve the architecture by changing exactly one decision.",
@@ -41,6 +41,9 @@ INSTRUCTIONS = (
     "Improve the architecture by changing its first decisions and keeping the last.",
     "Improve the architecture by changing its last decisions and keeping the first.",
 )
+
+#: Indices of the instructions on capacity and size. Whoever reads symbols or digits cannot follow them.
+ABOUT_SIZE = frozenset({3, 4, 5, 6})
 
 _COLDEST, _HOTTEST = 0.1, 1.0
 
@@ -66,7 +69,9 @@ class LLMatic(LLMStrategy):
     released code (``umair-nasir14/LLMatic``):
 
     - The 13 instructions of the original name layers (add a convolution, a dropout layer, ...). These are 13
-      that fit any decisions, :data:`INSTRUCTIONS`.
+      that fit any decisions, :data:`INSTRUCTIONS`. Where the names are blind, the four of them that speak of
+      capacity and size are never drawn: nobody can tell how large a symbol or a digit is, and a model would take
+      "smaller" for a smaller number. The other nine keep their places in the prompt archive.
     - The original describes a network by its width-to-depth ratio and its FLOPs. Categorical decisions know no
       width and depth, so the variety of the choices stands for their ratio; and FLOPs where they are known, else
       the mean rank of the choices (:class:`~llm_strategies.quality_diversity.Descriptors`). The released code
@@ -145,7 +150,7 @@ class LLMatic(LLMStrategy):
         archives = history.fold("llmatic", partial(self._archives, history.space), self._learn)
         conversation = self.conversation(history)
         for _ in range(self.attempts):
-            variation = self._draw(archives, history)
+            variation = self._draw(archives, history, view)
             arch = conversation.ask(
                 self.messages(variation, view),
                 view.read,
@@ -166,7 +171,7 @@ class LLMatic(LLMStrategy):
             instruction = INSTRUCTIONS[variation.prompt]
             question = render("llmatic/mutation.j2", parent=parents[0], instruction=instruction, **common)
         return [
-            {"role": "system", "content": render("llmatic/system.j2")},
+            {"role": "system", "content": render("llmatic/system.j2", blind=view.blind)},
             {"role": "user", "content": question},
         ]
 
@@ -205,11 +210,12 @@ class LLMatic(LLMStrategy):
 
     # What is asked next.
 
-    def _draw(self, archives: Archives, history: History) -> Variation:
+    def _draw(self, archives: Archives, history: History, view: View) -> Variation:
         rng = history.rng
         if len(archives.networks) < archives.enough or not len(archives.prompts):
             initial = history.space.random(seeding.generator(self._entropy, "initial network"))
-            number = int(rng.integers(len(INSTRUCTIONS)))
+            numbers = [i for i in range(len(INSTRUCTIONS)) if not (view.blind and i in ABOUT_SIZE)]
+            number = numbers[rng.integers(len(numbers))]
             return Variation("random", (initial,), number, self.temperature, niche=None)
         networks = archives.networks.best()
         prompts = archives.most_curious()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from typing import TYPE_CHECKING
 from typing import Any
@@ -35,7 +36,20 @@ if TYPE_CHECKING:
     from harness.spaces import Architecture
 
 SPACE = benchmark().space
-SECRETS = ("conv", "skip", "pool", "none", "accuracy", "cifar", "nas-bench", "201", "image", "%")
+SECRETS = (
+    "conv",
+    "skip",
+    "pool",
+    "none",
+    "accuracy",
+    "cifar",
+    "nas-bench",
+    "201",
+    "image",
+    "neural",
+    "network",
+    "%",
+)
 
 
 def run(server: ScriptedServer, trials: int, **settings: Any) -> list[Proposal]:
@@ -251,6 +265,21 @@ def test_blind_modes_leak_nothing(names: str) -> None:
     run(server, 12, names=names, initial_networks=2, mutation_probability=0.5)
     words = json.dumps(server.requests).lower()
     assert [secret for secret in SECRETS if secret in words] == []
+
+
+@pytest.mark.parametrize("names", ["plain", "permuted", "ncode"])
+def test_blind_instructions_do_not_speak_of_size(names: str) -> None:
+    """More than one of the others gets into the prompt archive, and is drawn from it."""
+    server = ScriptedServer()
+    proposals = run(server, 150, names=names, initial_networks=40, mutation_probability=1.0)
+    random = {p.attributes["prompt"] for p in proposals if p.attributes["operator"] == "random"}
+    assert len(random) >= 9
+    archived = {p.attributes["prompt"] for p in proposals if p.attributes["operator"] == "mutation"}
+    assert len(archived) > 1
+    assert archived <= random
+    told = [question(request) for request in server.requests]
+    of_size = [text for text in told if re.search("capacity|larger|smaller", text)]
+    assert bool(of_size) is (names == "plain")
 
 
 def test_free_form_has_the_same_prompt() -> None:
