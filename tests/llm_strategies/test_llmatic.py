@@ -273,7 +273,7 @@ def test_blind_instructions_do_not_speak_of_size(names: str) -> None:
     server = ScriptedServer()
     proposals = run(server, 150, names=names, initial_networks=40, mutation_probability=1.0)
     random = {p.attributes["prompt"] for p in proposals if p.attributes["operator"] == "random"}
-    assert len(random) >= 9
+    assert len(random) > 6
     archived = {p.attributes["prompt"] for p in proposals if p.attributes["operator"] == "mutation"}
     assert len(archived) > 1
     assert archived <= random
