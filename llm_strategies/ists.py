@@ -64,7 +64,10 @@ class ISTS(LLMStrategy):
       ``breadth`` tries, and a tree that has taken ``breadth`` steps per cell is given up; ``attempts`` counts trees.
     - Nothing is said of architectures that were evaluated before; one of the replies printed in Table F.10
       says that it repeats one. Here they are rejected and asked for anew, with the repeated one named, since a
-      repetition teaches nothing; ``duplicates: keep`` spends a round on them, as the paper may have done.
+      repetition teaches nothing, as long as the space holds others; ``duplicates: keep`` spends a round on them, as
+      the paper may have done.
+    - Under a schema an explanation has at most 240 letters, the sentence that is asked for; those printed in
+      appendix F have up to 700. It follows the choice and is not shown again, so it changes none.
     - Sampling is not described. Temperature 0.6 and top-p 0.9 are what LLaMA-3-8B-Instruct, the paper's main model,
       comes with.
     - A run whose budget reaches beyond the last round goes on in the optimisation stage.
@@ -82,7 +85,8 @@ class ISTS(LLMStrategy):
             ``strategy`` is off and it is not ``both``, one reply is a whole architecture.
         cell_size: Number of decisions of a cell.
         breadth: Number of cells proposed in one place of the tree before it goes back.
-        duplicates: ``reject`` asks again where an architecture has been evaluated; ``keep`` proposes it.
+        duplicates: ``reject`` asks again where an architecture has been evaluated, until all have been; ``keep``
+            proposes it.
         temperature: See :class:`~llm_strategies.base.LLMStrategy`.
         top_p: See :class:`~llm_strategies.base.LLMStrategy`.
         options: See :class:`~llm_strategies.base.LLMStrategy`.
@@ -151,7 +155,8 @@ class _Round:
     def __init__(self, strategy: ISTS, history: History, view: View, exploring: bool) -> None:
         self.conversation = strategy.conversation(history)
         self._strategy = strategy
-        self._seen = history.seen if strategy.duplicates == "reject" else set()
+        reject = strategy.duplicates == "reject" and len(history.seen) < history.space.size
+        self._seen = history.seen if reject else set()
         self._view = view
         self._objective = Objective(strategy.task, view.blind)
         self._bank = sorted(history.trials, key=lambda trial: trial.score) if strategy.memory else []
@@ -247,10 +252,13 @@ class _Round:
         ]
         blind, objective = self._view.blind, self._objective
         system = render("ists/system.j2", space=self._view.describe(), objective=objective, blind=blind)
+        # Silent where no result may be shown, or where none fits into the context.
+        silent = not self._strategy.memory or (self._bank and not trials)
+        experience = "" if silent else render("ists/experience.j2", trials=trials, objective=objective)
         user = render(
             template,
-            memory=self._strategy.memory,
-            experience=render("ists/experience.j2", trials=trials, objective=objective),
+            results=bool(trials),
+            experience=experience,
             round=self._round,
             rounds=max(self._strategy.rounds, self._round),
             exploring=self._exploring,

@@ -150,9 +150,24 @@ def test_bank_of_a_loss() -> None:
     assert "lower is better" in text(request)
 
 
-def test_nothing_tried() -> None:
-    (request,), _ = ask(history([]))
-    assert "No results yet." in text(request)
+@pytest.mark.parametrize("number", [0, 12])
+@pytest.mark.parametrize("reasoning", ["cot", "tot"])
+def test_nothing_tried(reasoning: str, number: int) -> None:
+    requests, _ = ask(history([], number=number), judging(), reasoning=reasoning, tot_stages="both")
+    for request in requests:
+        assert text(request).count("esult") == 1
+        assert "No results yet." in text(request)
+
+
+def test_results_that_do_not_fit_are_not_denied() -> None:
+    def no_room(request: Request) -> Answer:
+        if bank(request):
+            return Answer("this exceeds the maximum context length", status=400)
+        return legal(request)
+
+    requests, _ = ask(history([91.5, 30.25]), no_room)
+    assert "Study the results" in text(requests[0])
+    assert "esult" not in text(requests[-1])
 
 
 @pytest.mark.parametrize("reasoning", ["cot", "tot"])
@@ -180,7 +195,7 @@ def test_the_worst_go_first_where_the_prompt_is_too_long() -> None:
 
 def test_plain_prompts_name_task_and_operations() -> None:
     (request,), _ = ask(history([90.0]))
-    for word in ("accuracy (%) on cifar10", "higher is better", "NAS-Bench-201", "nor_conv_3x3"):
+    for word in ("accuracy (%) on cifar10", "higher is better", SPACE.describe(), "nor_conv_3x3"):
         assert word in text(request)
 
 
@@ -435,6 +450,13 @@ def test_a_repetition_is_named_when_the_model_is_asked_again() -> None:
     assert "Already evaluated" not in text(requests[0])
     assert 'Already evaluated, choose another: {"0->1":"none"' in text(requests[1])
     assert proposal.rejected == {"duplicate": 1}
+
+
+@pytest.mark.parametrize("reasoning", ["cot", "tot"])
+def test_once_all_are_known_they_are_admitted(reasoning: str) -> None:
+    space = SearchSpace({"depth": (1, 2), "width": (16, 32)})
+    _, proposal = ask(history([90.0, 91.0, 92.0, 93.0], space=space), judging(), reasoning=reasoning)
+    assert proposal.rejected == {}
 
 
 def test_known_architectures_are_kept() -> None:
