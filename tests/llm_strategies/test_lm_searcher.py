@@ -304,6 +304,12 @@ def test_free_form_that_names_no_candidate(reply: str) -> None:
     assert end.value.rejected == {"not JSON": 1}
 
 
+@pytest.mark.parametrize(("names", "blank"), [("ncode", "<code>"), ("plain", "<architecture>")])
+def test_the_form_of_a_reply_has_a_blank_that_is_no_candidate(names: str, blank: str) -> None:
+    _, _, request = ask([0.5], names=names)
+    assert f'{{"candidate":"{blank}"}}' in request["messages"][0]["content"]
+
+
 def test_free_form_that_names_several_means_the_last() -> None:
     def answer(request: Request) -> Answer:
         lines = request["messages"][1]["content"].splitlines()
