@@ -55,6 +55,10 @@ class EvoPrompting(LLMStrategy):
       study, say), size is neither shown nor asked for, and fitness is the score alone. ``use_size`` switches
       size off everywhere. Note that a product of size and error favours the very small: the recommendation of a
       run is the best by validation score all the same.
+    - Blind prompts show the exact number of parameters as well, under the name ``size``. It is half of what is
+      optimised, and left out of these prompts alone, plain and blind would differ in more than names. A model that
+      knows a benchmark by its numbers may recognise it by them, as by its scores; ``use_size: false`` shows
+      none.
     - Targets are those of a public reimplementation: the smallest size of the parents times 0.9, and their
       smallest error times 0.95. Where the error is not known, the target is a score better than the parents'.
     - The population of the first round is all of the first architectures. With one survivor, its default
@@ -79,7 +83,7 @@ class EvoPrompting(LLMStrategy):
         temperature: One temperature for all children; ``None`` lets them draw.
         target_size: Target for the number of parameters, as a share of the parents' smallest.
         target_error: Target for the error, as a share of the parents' smallest.
-        use_size: Whether the number of parameters counts.
+        use_size: Whether the number of parameters counts, and is shown.
         options: See :class:`~llm_strategies.base.LLMStrategy`.
 
     Raises:

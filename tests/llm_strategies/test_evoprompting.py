@@ -229,6 +229,13 @@ def test_blind() -> None:
     assert "Metrics: score, the higher the better; size, the lower the better." in text(server.requests[0])
 
 
+def test_blind_without_size() -> None:
+    server = ScriptedServer()
+    run(server, 5, names="permuted", use_size=False)
+    assert set(metrics(server.requests[0])[0]) == {"score"}
+    assert "size" not in text(server.requests[0])
+
+
 def test_parents_go_where_the_context_is_short() -> None:
     def answer(request: Mapping[str, Any]) -> Answer:
         if len(metrics(request)) > 1:
