@@ -119,7 +119,7 @@ class VLLMEngine:
         batches = _Batches(self.model)
         try:
             on_cpu = batches.ready()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             batches.close()
             raise ModelError(
                 f"vLLM cannot load {self.model.model!r}: {type(error).__name__}: {error}. What it printed before may "
@@ -188,7 +188,7 @@ class _Batches:
             on_cpu = current_platform.is_cpu()
             arguments = {"use_tqdm_on_load": False} | self._model.arguments(on_cpu=on_cpu)
             self._llm = LLM(self._model.model, **arguments)
-        except Exception as error:  # noqa: BLE001  (handed to who waits for the model)
+        except BaseException as error:  # noqa: BLE001  (handed to who waits for the model)
             self._loaded.set_exception(error)
             return
         self._loaded.set_result(on_cpu)
@@ -208,7 +208,7 @@ class _Batches:
         while self._take():
             for output in self._llm.llm_engine.step():
                 if output.finished:
-                    self._running.pop(output.request_id).set_result(_reply(output))
+                    self._answer(self._running.pop(output.request_id), output)
         # The mark is for the loop of refusals as well.
         self._waiting.put(None)
 
@@ -232,6 +232,20 @@ class _Batches:
                 self._running[""] = future
                 raise
         return True
+
+    def _answer(self, future: Future[Reply], output: RequestOutput) -> None:
+        completion = output.outputs[0]
+        if completion.finish_reason in ("abort", "error"):
+            future.set_exception(ModelUnavailable(f"model {self._name!r} gave a request up; run again."))
+            return
+        future.set_result(
+            Reply(
+                completion.text,
+                completion.finish_reason or "stop",
+                len(output.prompt_token_ids or ()),
+                len(completion.token_ids),
+            )
+        )
 
     def _enqueue(self, request: Mapping[str, Any]) -> str:
         """Number under which the engine will report the reply."""
@@ -261,13 +275,3 @@ class _Batches:
 
 class _TooLong(Exception):
     """The prompt does not fit the context."""
-
-
-def _reply(output: RequestOutput) -> Reply:
-    completion = output.outputs[0]
-    return Reply(
-        completion.text,
-        completion.finish_reason or "stop",
-        len(output.prompt_token_ids or ()),
-        len(completion.token_ids),
-    )
