@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from llm_strategies.models.reply import Reason
 
 Names = Literal["plain", "permuted", "ncode"]
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+
 NAMES: tuple[Names, ...] = get_args(Names)
 
 
@@ -267,10 +269,19 @@ class View:
         return index
 
     def _pattern(self) -> str:
-        if max(self.space.radices, default=0) > 10:
-            # Letters after 9, or numbers joined by "-": the parser decides.
-            return "^[0-9a-z-]+$"
-        return "^" + "".join(f"[0-{radix - 1}]" for radix in self.space.radices) + "$"
+        most = max(self.space.radices, default=0)
+        if most > len(_DIGITS):
+            # Numbers joined by "-"; the parser refuses those that are too large.
+            number = f"[0-9]{{1,{len(str(most - 1))}}}"
+            return "^" + "-".join([number] * len(self.space.radices)) + "$"
+        return "^" + "".join(map(_digit_pattern, self.space.radices)) + "$"
+
+
+def _digit_pattern(radix: int) -> str:
+    """One digit below ``radix``: 0 to 9, then letters."""
+    if radix <= 10:
+        return f"[0-{radix - 1}]"
+    return f"[0-9a-{_DIGITS[radix - 1]}]"
 
 
 def _words(space: SearchSpace, names: Names, entropy: int) -> list[list[Any]]:

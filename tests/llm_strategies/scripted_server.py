@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import string
 import threading
 import time
 from collections.abc import Callable
@@ -51,13 +52,17 @@ class ScriptedServer:
 
     Args:
         answer: Takes the body of a request, returns how to answer it. Called from many threads.
+        models: What it says when it is asked for its models, in the place of a well-formed list.
 
     Attributes:
         requests: Bodies of the requests so far.
         most_in_flight: Largest number of requests that were answered at the same time.
     """
 
-    def __init__(self, answer: Callable[[Mapping[str, Any]], Answer] | None = None) -> None:
+    def __init__(
+        self, answer: Callable[[Mapping[str, Any]], Answer] | None = None, models: bytes | None = None
+    ) -> None:
+        self.models = models
         self.answer = answer or legal
         self.requests: list[Mapping[str, Any]] = []
         self.most_in_flight = 0
@@ -127,8 +132,9 @@ def fitting(
         case "boolean":
             return bool(rng.integers(2))
         case "string" if "pattern" in schema:
-            ranges = re.findall(r"\[(\d)-(\d)\]", schema["pattern"])
-            return "".join(str(rng.integers(int(low), int(high) + 1)) for low, high in ranges)
+            digits = string.digits + string.ascii_lowercase
+            last = re.findall(r"\[0-(?:9a-)?(.)\]", schema["pattern"])
+            return "".join(digits[rng.integers(digits.index(digit) + 1)] for digit in last)
         case "string" if text is not None:
             return text(schema["maxLength"])
         case "string":
@@ -156,7 +162,8 @@ class _Handler(BaseHTTPRequestHandler):
     disable_nagle_algorithm = True
 
     def do_GET(self) -> None:
-        self._send(200, {"object": "list", "data": [{"id": MODEL, "object": "model"}]}, {})
+        listed = {"object": "list", "data": [{"id": MODEL, "object": "model"}]}
+        self._send(200, self.server.script.models or listed, {})
 
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))

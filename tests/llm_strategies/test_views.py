@@ -27,7 +27,8 @@ MIXED = SearchSpace(
     {"depth": (1, 2, 3), "width": (0.5, 1.0), "residual": (True, False), "norm": (None, "batch", "layer")}
 )
 LARGE = SearchSpace({f"channels {i}": tuple(range(8, 8 * 41, 8)) for i in range(3)})
-SPACES = {"cells": CELLS, "mixed": MIXED, "large": LARGE}
+WIDE = SearchSpace({"width": tuple(range(12)), "depth": (1, 2), "heads": tuple(range(36))})
+SPACES = {"cells": CELLS, "mixed": MIXED, "large": LARGE, "wide": WIDE}
 
 VIEWS = [
     pytest.param(View(space, names, 0), id=f"{name}-{names}")
