@@ -11,6 +11,8 @@ from typing import ClassVar
 from typing import Literal
 from typing import Protocol
 
+from harness.errors import ModelUnavailable
+
 #: ``auto`` answers from transcripts and asks the model for the rest; ``strict`` never asks; ``off`` always does.
 Replay = Literal["auto", "strict", "off"]
 
@@ -39,6 +41,19 @@ class Endpoint:
     in_process: str | None = None
     timeout: float = 600.0
     max_retries: int = 4
+
+
+class ModelGone(ModelUnavailable):
+    """A server does not answer at all, or offers the model no more: other runs need not try.
+
+    Args:
+        reason: What happened.
+        endpoint: Where the model had answered.
+    """
+
+    def __init__(self, reason: str, endpoint: Endpoint) -> None:
+        super().__init__(reason)
+        self.endpoint = endpoint
 
 
 class Meter(Protocol):

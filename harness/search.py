@@ -30,6 +30,7 @@ from harness.history import Exhausted
 from harness.history import Finished
 from harness.history import Proposal
 from harness.history import Usage
+from harness.models import ModelGone
 from harness.models import Models
 from harness.store import FORMAT
 from harness.store import JsonLines
@@ -66,6 +67,7 @@ class Outcome:
         trials: Trials in its trajectory.
         error: One line that says why it failed or is parked; ``None`` otherwise.
         storage_failed: The folder could not be written, so no other run should be started.
+        gone: Names of models that do not answer at all any more, so that no other run should ask them.
     """
 
     path: Path
@@ -73,6 +75,7 @@ class Outcome:
     trials: int
     error: str | None = None
     storage_failed: bool = False
+    gone: frozenset[str] = frozenset()
 
 
 def run(
@@ -110,7 +113,7 @@ def run(
 def park(
     spec: RunSpec, folder: Path, reason: str, *, environment: Mapping[str, Any], facts: Mapping[str, Any]
 ) -> Outcome:
-    """Record that a run cannot go on now, without trying: a model that it needs did not start.
+    """Record that a run cannot go on now, without trying: a model that it needs did not start, or is gone.
 
     Args:
         spec: What is to be run.
@@ -176,6 +179,7 @@ def _go_on(
     store.clear_error()
     began = time.perf_counter()
     error = None
+    gone: frozenset[str] = frozenset()
     totals = Totals()
     try:
         benchmark = scoring.make_benchmark(spec.benchmark.name, spec.benchmark.params)
@@ -197,6 +201,8 @@ def _go_on(
     except ModelUnavailable as reason:
         status, error = "parked", str(reason)
         record["parked"] = error
+        if isinstance(reason, ModelGone):
+            gone = frozenset(name for name, at in models.endpoints.items() if at == reason.endpoint)
     except (Exception, SystemExit) as failure:  # noqa: BLE001  (whatever a plug-in does ends this run alone)
         status, error = "failed", f"{type(failure).__name__}: {failure}"
         store.write_error(traceback.format_exc())
@@ -207,7 +213,7 @@ def _go_on(
         "totals": totals.record(),
     }
     store.write(record)
-    return Outcome(store.path, status, totals.spent.trials, error)
+    return Outcome(store.path, status, totals.spent.trials, error, gone=gone)
 
 
 def _record(

@@ -257,8 +257,13 @@ def write_json(path: Path, content: Any) -> None:
 
 
 @contextlib.contextmanager
-def storage_errors(path: Path) -> Iterator[None]:
+def storage_errors(path: Path, *, of_results: bool = True) -> Iterator[None]:
     """Turn what a file system refuses into an error that says what to do.
+
+    Args:
+        path: What is read or written.
+        of_results: Whether it is part of the results folder; otherwise it is a file that the user named, and
+            what is said names that one alone.
 
     Raises:
         StorageError: Any :class:`OSError` inside.
@@ -266,12 +271,21 @@ def storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        where = error.filename or path
-        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
-            advice = "free some space and run the same command: finished trials are kept"
-        else:
-            advice = "make it writable, or give another --results folder"
-        raise StorageError(f"{where}: {error.strerror}; {advice}.") from error
+        where = (error.filename or path) if of_results else path
+        raise StorageError(f"{where}: {error.strerror}; {_advice(error.errno, of_results)}.") from error
+
+
+def _advice(number: int | None, of_results: bool) -> str:
+    another = "give another --results folder" if of_results else "give the path of another file"
+    if number in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+        return f"free some space and run the same command{': finished trials are kept' if of_results else ''}"
+    if not of_results and number in {errno.ENOENT, errno.ENOTDIR}:
+        return "check the path: a file or a folder in it is not there"
+    if not of_results and number == errno.EISDIR:
+        return "this is a folder; give the path of a file"
+    if number in {errno.ENOTDIR, errno.EEXIST}:
+        return f"a file is where a folder must be; remove it, or {another}"
+    return f"{'make it writable' if of_results else 'check its permissions'}, or {another}"
 
 
 def _read_record(file: Path, content: bytes) -> dict[str, Any]:

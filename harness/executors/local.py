@@ -117,10 +117,14 @@ class LocalExecutor:
         ended: queue.SimpleQueue[Future[Outcome]] = queue.SimpleQueue()
         free = Counter(self.concurrency)
         left: list[Task] = []
+        gone: dict[str, str] = {}
         with _Lanes(tasks, self.workers, self.concurrency) as lanes:
             while waiting or flying:
                 for _ in range(len(waiting)):
                     task = waiting.popleft()
+                    if lost := sorted(task.asks & gone.keys()):
+                        _end(_park(task, gone[lost[0]]), done)
+                        continue
                     if not all(free[model] for model in task.asks):
                         waiting.append(task)
                         continue
@@ -142,9 +146,9 @@ class LocalExecutor:
                 except BrokenProcessPool:
                     left.append(task)
                     continue
-                done(outcome)
-                if outcome.storage_failed:
-                    raise StoreError(str(outcome.error))
+                # Each run would find out anew, and wait for the model through all retries.
+                gone = dict.fromkeys(outcome.gone, str(outcome.error)) | gone
+                _end(outcome, done)
         return left
 
 
@@ -236,15 +240,36 @@ def _make_in_worker(task: Task) -> Outcome:
 
 
 def _make(task: Task, meters: Mapping[str, SharedMeter]) -> Outcome:
-    try:
-        return search.run(
+    return _kept(
+        task,
+        lambda: search.run(
             task.spec,
             task.folder,
             models=replace(task.models, meters={model: meters[model] for model in task.asks}),
             environment=task.environment,
             facts=task.facts,
-        )
+        ),
+    )
+
+
+def _park(task: Task, reason: str) -> Outcome:
+    return _kept(
+        task,
+        lambda: search.park(task.spec, task.folder, reason, environment=task.environment, facts=task.facts),
+    )
+
+
+def _kept(task: Task, make: Callable[[], Outcome]) -> Outcome:
+    """What was made of a run's folder; an error of the folder is how the run ended."""
+    try:
+        return make()
     except StorageError as error:
         return Outcome(task.folder, "failed", 0, str(error), storage_failed=True)
     except HarnessError as error:
         return Outcome(task.folder, "failed", 0, str(error))
+
+
+def _end(outcome: Outcome, done: Callable[[Outcome], None]) -> None:
+    done(outcome)
+    if outcome.storage_failed:
+        raise StoreError(str(outcome.error))

@@ -16,12 +16,14 @@ from typing import Any
 
 from harness.errors import ModelError
 from harness.errors import ModelUnavailable
+from harness.models import ModelGone
 from llm_strategies.models import engines
 from llm_strategies.models.reply import TOO_LONG
 from llm_strategies.models.reply import Reply
+from llm_strategies.models.transcripts import request_key
 
 if TYPE_CHECKING:
-    from openai import AsyncOpenAI
+    from openai.resources.chat.completions.completions import AsyncCompletionsWithRawResponse
 
     from harness.models import Endpoint
     from harness.models import Meter
@@ -90,9 +92,11 @@ class ChatModel:
             seed: Seed of the sampling.
 
         Raises:
-            ModelUnavailable: The server does not answer, or is overloaded, after all retries; or a strict replay
-                holds no reply.
+            ModelUnavailable: The server does not answer, is overloaded, or refuses access, after all retries; a
+                strict replay holds no reply; or a stored one is damaged.
+            ModelGone: The same, and the server does not offer the model any more.
             ModelError: The server refuses the request.
+            StorageError: The store of transcripts cannot be read or written.
         """
         return self.chat_all([self.request(messages, schema=schema, sampling=sampling, seed=seed)])[0]
 
@@ -125,17 +129,25 @@ class ChatModel:
         if missing and self.replay == "strict":
             raise ModelUnavailable(
                 f"strict replay: the transcripts{self._where()} hold no reply of model {self.endpoint.model!r} to a "
-                "request of this run. Import the transcripts of the original sweep (`harness transcripts import`), "
-                "or run with `--replay auto` and the model at hand."
+                f"request of this run (key {request_key(requests[missing[0]])}). Import the transcripts of the "
+                "original sweep (`harness transcripts import`), or run with `--replay auto` and the model at hand. "
+                "Where they are imported already, what is asked has changed since: the model's entry, or the "
+                "prompts or the strategy in another version of the harness."
             )
         if missing:
-            asking = self._ask_all([requests[i] for i in missing])
-            with _starting:
-                loop = _loop()
-            asked = asyncio.run_coroutine_threadsafe(asking, loop).result()
-            for i, reply in zip(missing, asked, strict=True):
+            for i, reply in zip(missing, self._asked([requests[i] for i in missing]), strict=True):
                 replies[i] = reply
         return [reply for reply in replies if reply is not None]
+
+    def _asked(self, requests: Sequence[Request]) -> list[Reply]:
+        with _starting:
+            loop = _loop()
+        try:
+            return asyncio.run_coroutine_threadsafe(self._ask_all(requests), loop).result()
+        except ModelUnavailable as error:
+            if self.endpoint.in_process is None and not _offered(self.endpoint):
+                raise ModelGone(str(error), self.endpoint) from error
+            raise
 
     def _recorded(self, request: Request) -> Reply | None:
         if self.transcripts is None or self.replay == "off":
@@ -154,11 +166,15 @@ class ChatModel:
         return [outcome for outcome in outcomes if isinstance(outcome, Reply)]
 
     async def _ask(self, request: Request) -> Reply:
+        engine = self.endpoint.in_process
+        if engine is None:
+            # Before time is taken: the first one of a process takes as long to make as many a reply.
+            _completions(self.endpoint)
         mark = None if self.meter is None else self.meter.begin()
         started, began = time.time(), time.perf_counter()
         try:
-            if self.endpoint.in_process is not None:
-                reply = await engines.chat(self.endpoint.in_process, request)
+            if engine is not None:
+                reply = await engines.chat(engine, request)
             else:
                 reply = await self._send(request)
         finally:
@@ -184,12 +200,8 @@ class ChatModel:
                 "type": "json_schema",
                 "json_schema": {"name": "reply", "strict": True, "schema": request["schema"]},
             }
-        client = _client(
-            self.endpoint.base_url, _key(self.endpoint), self.endpoint.timeout, self.endpoint.max_retries
-        )
         try:
-            # Raw, because the package takes whatever a server writes for a completion.
-            response = await client.chat.completions.with_raw_response.create(
+            response = await _completions(self.endpoint).create(
                 model=self.endpoint.model,
                 messages=request["messages"],
                 seed=request["seed"],
@@ -213,17 +225,32 @@ def list_models(endpoint: Endpoint, timeout: float = 10.0) -> list[str]:
         timeout: Seconds to wait.
 
     Raises:
-        ModelUnavailable: The server does not answer.
-        ModelError: It refuses.
+        ModelUnavailable: The server does not answer, or refuses.
+        ModelError: What answers is no such server.
     """
     import openai
 
     key = _key(endpoint)
     try:
         with openai.OpenAI(base_url=endpoint.base_url, api_key=key, timeout=timeout, max_retries=1) as client:
-            return [model.id for model in client.models.list()]
+            body = client.models.with_raw_response.list().content
     except openai.OpenAIError as error:
         raise _explained(endpoint, error) from error
+    try:
+        return [str(model["id"]) for model in json.loads(body)["data"]]
+    except (ValueError, RecursionError, KeyError, TypeError):
+        raise ModelError(
+            f"{endpoint.base_url} answered with something that is no list of models: {body[:200]!r}; check that the "
+            "address ends in /v1 and that the server speaks OpenAI's API."
+        ) from None
+
+
+def _offered(endpoint: Endpoint) -> bool:
+    """Whether the server answers, and offers the model."""
+    try:
+        return endpoint.model in list_models(endpoint)
+    except ModelError:
+        return False
 
 
 # Runs in threads of one process share the loop, and the cache alone would let each of them start one.
@@ -238,8 +265,12 @@ def _loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
+def _completions(endpoint: Endpoint) -> AsyncCompletionsWithRawResponse:
+    return _client(endpoint.base_url, _key(endpoint), endpoint.timeout, endpoint.max_retries)
+
+
 @cache
-def _client(base_url: str, key: str, timeout: float, max_retries: int) -> AsyncOpenAI:
+def _client(base_url: str, key: str, timeout: float, max_retries: int) -> AsyncCompletionsWithRawResponse:
     """One pool of connections per server; used inside the event loop alone.
 
     The package waits longer before each repetition, or as long as the server says.
@@ -247,7 +278,9 @@ def _client(base_url: str, key: str, timeout: float, max_retries: int) -> AsyncO
     # Imported here because it takes most of a second, which a look at the names of strategies need not wait.
     from openai import AsyncOpenAI
 
-    return AsyncOpenAI(base_url=base_url, api_key=key, timeout=timeout, max_retries=max_retries)
+    client = AsyncOpenAI(base_url=base_url, api_key=key, timeout=timeout, max_retries=max_retries)
+    # Raw, because the package takes whatever a server writes for a completion.
+    return client.chat.completions.with_raw_response
 
 
 def _key(endpoint: Endpoint) -> str:
@@ -302,22 +335,23 @@ def _explained(endpoint: Endpoint, error: Exception) -> ModelError:
     import openai
 
     where = f"model {endpoint.model!r} at {endpoint.base_url}"
-    resume = "What has finished is kept: run the same command again when it answers."
     match error:
         case openai.APITimeoutError():
-            return ModelUnavailable(f"{where} did not reply in time; it is overloaded or hangs. {resume}")
+            return ModelUnavailable(f"{where} did not reply in time; it is overloaded or hangs.")
         case openai.APIConnectionError():
             return ModelUnavailable(
                 f"{where} cannot be reached ({error.__cause__ or error}); check that the server runs and "
-                f"that the address is right. {resume}"
+                f"that the address is right."
             )
         case openai.AuthenticationError() | openai.PermissionDeniedError():
-            return ModelError(f"{where} refused the key in {endpoint.api_key_variable!r}: {error}")
+            key = endpoint.api_key_variable
+            remedy = f"check the key in {key!r}" if key else "if it needs a key, set `api_key_variable`"
+            return ModelUnavailable(f"{where} refused access; {remedy}: {error}")
         case openai.NotFoundError():
-            return ModelError(
+            return ModelUnavailable(
                 f"{where} was not found; check its name, and that the address ends in /v1: {error}"
             )
         case openai.RateLimitError() | openai.InternalServerError() | openai.APIResponseValidationError():
-            return ModelUnavailable(f"{where} failed: {error}. {resume}")
+            return ModelUnavailable(f"{where} failed: {error}.")
         case _:
             return ModelError(f"{where} refused the request: {error}.")

@@ -68,6 +68,8 @@ class EmbeddedServer:
         _require("context", context, 256, 2**20)
         if port is not None:
             _require("port", port, 1, 65535)
+        if not startup_seconds > 0:
+            raise SpecError(f"embedded model: startup_seconds is {startup_seconds}; it must be more than 0.")
         self.package = package
         self.path = None if path is None else Path(path)
         self.threads = threads

@@ -44,7 +44,6 @@ async def chat(name: str, request: Mapping[str, Any]) -> Reply:
     """
     if name not in _ENGINES:
         raise ModelUnavailable(
-            f"engine {name!r} does not run in this process: it was stopped, or another process started it. "
-            "What has finished is kept: run the same command again."
+            f"engine {name!r} does not run in this process: it was stopped, or another process started it."
         )
     return await _ENGINES[name].chat(request)

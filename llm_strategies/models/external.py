@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import urllib.parse
 from dataclasses import replace
 from typing import ClassVar
 
@@ -25,7 +26,7 @@ class ExternalServer:
             says that the server is overloaded; then the run is parked.
 
     Raises:
-        SpecError: A number is out of range.
+        SpecError: A number is out of range, or the address is none.
     """
 
     nothing_to_serve: ClassVar[str] = "its server is somebody else's, and runs already"
@@ -43,9 +44,21 @@ class ExternalServer:
         timeout: float = 600.0,
         max_retries: int = 4,
     ) -> None:
-        for key, value in (("gpus", gpus), ("timeout", timeout), ("max_retries", max_retries)):
+        for key, value in (("gpus", gpus), ("max_retries", max_retries)):
             if not value >= 0:
                 raise SpecError(f"openai model: {key} is {value}; it must be at least 0.")
+        if not timeout > 0:
+            raise SpecError(f"openai model: timeout is {timeout}; it must be more than 0 seconds.")
+        if api_key_variable == "":
+            raise SpecError(
+                "openai model: api_key_variable is empty; it must name an environment variable. Leave it out where "
+                "the server needs no key."
+            )
+        if reason := _unusable(base_url):
+            raise SpecError(
+                f"openai model: base_url is {base_url!r}, {reason}; it must be an address such as "
+                "http://127.0.0.1:8000/v1."
+            )
         # The name alone says what decides the replies: of a server of somebody else nothing more is known.
         self.endpoint = Endpoint(
             base_url.rstrip("/"),
@@ -79,3 +92,20 @@ class ExternalServer:
     def check(cls) -> str | None:
         """Always ``None``: what is needed runs elsewhere."""
         return None
+
+
+def _unusable(base_url: str) -> str | None:
+    """Why a text is no address of a server; ``None`` where it is one."""
+    try:
+        url = urllib.parse.urlsplit(base_url)
+        # Read to be checked: a port is looked at when it is asked for.
+        _ = url.port
+    except ValueError as error:
+        return f"which is no URL ({error})"
+    if url.scheme not in {"http", "https"}:
+        return "which begins with neither http:// nor https://"
+    if not url.hostname:
+        return "which names no host"
+    if not base_url.isprintable() or " " in base_url:
+        return "which holds white space or control characters"
+    return None

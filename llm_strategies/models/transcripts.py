@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
-import tempfile
+import uuid
 from collections.abc import Iterator
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -13,13 +15,23 @@ from dataclasses import dataclass
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from typing import TextIO
 
+from filelock import FileLock
 from pydantic import TypeAdapter
 from pydantic import ValidationError
 
+from harness.errors import ModelUnavailable
 from harness.errors import StoreError
 from harness.store import storage_errors
 from llm_strategies.models.reply import Reply
+
+# What file systems without hard links say: FAT, and many that are reached through a network.
+_NO_LINKS = {errno.EPERM, errno.EMLINK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+
+
+class DamagedTranscript(StoreError, ModelUnavailable):
+    """A stored reply cannot be read: the run is parked until somebody has restored or deleted it."""
 
 
 @dataclass
@@ -57,7 +69,8 @@ class Transcripts:
         """The stored reply to a request, or ``None``.
 
         Raises:
-            StoreError: The file is damaged or cannot be read.
+            DamagedTranscript: The file is damaged.
+            StoreError: It cannot be read.
         """
         return self._read(request_key(request))
 
@@ -73,6 +86,7 @@ class Transcripts:
             The reply that is stored now: ``reply``, or another process's that came first.
 
         Raises:
+            DamagedTranscript: Another process's reply came first, and cannot be read.
             StoreError: The disk is full, or the folder cannot be written.
         """
         key = request_key(request)
@@ -82,27 +96,21 @@ class Transcripts:
         del content["key"]
         with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".tmp")
-            try:
-                with os.fdopen(handle, "w", encoding="utf-8") as file:
-                    json.dump({"key": key, "request": request, "reply": content}, file, separators=(",", ":"))
+            with _temporary(path.parent) as (temporary, file):
+                json.dump({"key": key, "request": request, "reply": content}, file, separators=(",", ":"))
+                file.close()
                 if again:
-                    Path(temporary).replace(path)
-                    return stored
-                try:
-                    # Unlike a rename, a link fails where the file is there already.
-                    os.link(temporary, path)
-                except FileExistsError:
+                    temporary.replace(path)
+                elif not self._move(temporary, path):
                     return self._read(key) or stored
                 return stored
-            finally:
-                Path(temporary).unlink(missing_ok=True)
 
     def entry(self, key: str) -> dict[str, Any] | None:
         """``key``, ``request`` and ``reply`` of a call as they are stored, or ``None``.
 
         Raises:
-            StoreError: The file is damaged or cannot be read.
+            DamagedTranscript: The file is damaged.
+            StoreError: It cannot be read.
         """
         path = self._path(key)
         with storage_errors(path):
@@ -113,7 +121,7 @@ class Transcripts:
         try:
             return _checked(content, key)
         except ValueError as error:
-            raise StoreError(
+            raise DamagedTranscript(
                 f"{path}: not an intact transcript: {error}; delete the file to ask the model again."
             ) from None
 
@@ -137,17 +145,15 @@ class Transcripts:
             StoreError: Nothing is stored, a transcript is damaged, or the file cannot be written.
         """
         count = 0
-        temporary = file.with_name(f"{file.name}.tmp")
-        with storage_errors(file), temporary.open("w", encoding="utf-8") as lines:
-            try:
-                for key in self.keys():
-                    lines.write(f"{_line(self.entry(key))}\n")
-                    count += 1
-                if not count:
-                    raise StoreError(f"{self.folder}: no transcripts are stored here.")
-                temporary.replace(file)
-            finally:
-                temporary.unlink(missing_ok=True)
+        with storage_errors(file, of_results=False), _temporary(file.parent) as (temporary, lines):
+            for key in self.keys():
+                lines.write(f"{_line(self.entry(key))}\n")
+                count += 1
+            if not count:
+                raise StoreError(f"{self.folder}: no transcripts are stored here.")
+            # What the disk refuses, it refuses here at the latest: the old file stays.
+            lines.close()
+            temporary.replace(file)
         return count
 
     def load(self, file: Path) -> Loaded:
@@ -161,7 +167,7 @@ class Transcripts:
                 before it are stored. Or the file cannot be read, or the store cannot be written.
         """
         loaded = Loaded()
-        with storage_errors(file), file.open("rb") as lines:
+        with storage_errors(file, of_results=False), file.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
                 try:
                     entry = _checked(line)
@@ -181,12 +187,42 @@ class Transcripts:
                     loaded.different += 1
         return loaded
 
+    def _move(self, temporary: Path, path: Path) -> bool:
+        """Give a file its name; ``False`` where there is one of that name already."""
+        try:
+            # Unlike a rename, a link fails where the file is there already.
+            os.link(temporary, path)
+        except FileExistsError:
+            return False
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            with FileLock(self.folder / ".lock"):
+                if path.exists():
+                    return False
+                temporary.replace(path)
+        return True
+
     def _read(self, key: str) -> Reply | None:
         entry = self.entry(key)
         return None if entry is None else Reply(**entry["reply"], key=key)
 
     def _path(self, key: str) -> Path:
         return self.folder / key[:2] / f"{key}.json"
+
+
+@contextlib.contextmanager
+def _temporary(folder: Path) -> Iterator[tuple[Path, TextIO]]:
+    """A new file in a folder, open for writing; gone in the end unless it was moved.
+
+    Unlike those of ``tempfile``, it may be read by all whom the user's umask lets.
+    """
+    path = folder / f"{uuid.uuid4().hex}.tmp"
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            yield path, file
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def request_key(request: Mapping[str, Any]) -> str:

@@ -233,7 +233,7 @@ class TestEveryStrategy:
             outcome = search.run(spec, tmp_path / "parked", models=models)
         if served > 3:
             assert outcome.status == "parked"
-            assert "run the same command again" in str(outcome.error)
+            assert "model 'scripted' at" in str(outcome.error)
         with ScriptedServer() as endpoint:
             search.run(
                 spec, tmp_path / "parked", models=Models({"small": endpoint}, tmp_path / "transcripts")

@@ -236,7 +236,15 @@ def test_too_slow_to_start() -> None:
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("threads", 0), ("context", 10), ("port", 0), ("port", 70000), ("threads", "two")]
+    ("key", "value"),
+    [
+        ("threads", 0),
+        ("context", 10),
+        ("port", 0),
+        ("port", 70000),
+        ("threads", "two"),
+        ("startup_seconds", 0),
+    ],
 )
 def test_bad_settings(key: str, value: object) -> None:
     with pytest.raises(SpecError, match=f"embedded model: {key} is "):

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import pickle
+import re
+import resource
+import signal
+import stat
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from typing import TYPE_CHECKING
@@ -115,8 +121,71 @@ def test_changed_request_is_noticed(transcripts: Transcripts) -> None:
 
 def test_folder_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match="Not a directory; make it writable"):
+    with pytest.raises(StoreError, match="Not a directory; a file is where a folder must be"):
         Transcripts(tmp_path / "file" / "transcripts").put(REQUEST, REPLY)
+
+
+def test_others_may_read_them(transcripts: Transcripts, tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        transcripts.put(REQUEST, REPLY)
+        transcripts.export(tmp_path / "out.jsonl")
+    finally:
+        os.umask(before)
+    for file in (*transcripts.folder.rglob("*.json"), tmp_path / "out.jsonl"):
+        assert stat.S_IMODE(file.stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize("refusal", [errno.EPERM, errno.EOPNOTSUPP])
+def test_file_system_without_links(
+    transcripts: Transcripts, monkeypatch: pytest.MonkeyPatch, refusal: int
+) -> None:
+    def link(*_: object) -> None:
+        raise OSError(refusal, os.strerror(refusal))
+
+    monkeypatch.setattr(os, "link", link)
+    test_the_first_reply_stays_unless_it_is_asked_again(transcripts)
+    assert not list(transcripts.folder.rglob("*.tmp"))
+
+
+class TestNamedFiles:
+    """What a user is told of the files of ``export`` and ``import``: their names, not those of the store."""
+
+    @pytest.mark.parametrize(
+        ("name", "message"),
+        [
+            ("none.jsonl", "No such file or directory; check the path"),
+            ("file/none.jsonl", "Not a directory; check the path"),
+            (".", "Is a directory; this is a folder"),
+        ],
+    )
+    def test_import(self, transcripts: Transcripts, tmp_path: Path, name: str, message: str) -> None:
+        (tmp_path / "file").touch()
+        with pytest.raises(StoreError, match=f"{re.escape(str(tmp_path / name))}: {message}") as refused:
+            transcripts.load(tmp_path / name)
+        assert "--results" not in str(refused.value)
+
+    def test_export_to_no_folder(self, transcripts: Transcripts, tmp_path: Path) -> None:
+        transcripts.put(REQUEST, REPLY)
+        file = tmp_path / "none" / "out.jsonl"
+        with pytest.raises(StoreError, match=f"{file}: No such file or directory; check the path"):
+            transcripts.export(file)
+
+    def test_a_full_disk_leaves_the_old_export(self, transcripts: Transcripts, tmp_path: Path) -> None:
+        transcripts.put(REQUEST, REPLY)
+        file = tmp_path / "out.jsonl"
+        file.write_text("old")
+        before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10, limits[1]))
+        try:
+            with pytest.raises(StoreError, match=f"{file}: File too large; free some space"):
+                transcripts.export(file)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+            signal.signal(signal.SIGXFSZ, before)
+        assert file.read_text() == "old"
+        assert not list(tmp_path.glob("*.tmp"))
 
 
 def test_pickling(transcripts: Transcripts) -> None:
