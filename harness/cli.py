@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import sys
+from collections.abc import Iterable
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,6 +47,8 @@ DEFAULT_FILE = Path("experiments.yaml")
 FileOption = Annotated[Path, typer.Option(help="The experiments file.")]
 ResultsOption = Annotated[Path | None, typer.Option(help="Results folder in place of the file's.")]
 
+_CALL_KEY = re.compile(r"[0-9a-f]{64}")
+
 
 def main() -> None:
     """Entry point: a user's error is one message and exit code 2."""
@@ -66,7 +70,7 @@ def run(
     seeds: Annotated[
         str | None, typer.Option(metavar="A:B", help="Seeds A to B-1 in place of the file's.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 2,
+    workers: Annotated[int, typer.Option(min=1, help="Processes for runs that ask no model.")] = 2,
     results: ResultsOption = None,
     replay: Annotated[
         Literal["auto", "strict", "off"] | None,
@@ -82,8 +86,6 @@ def run(
     dry_run: Annotated[bool, typer.Option(help="Check everything and list the runs, but make none.")] = False,
 ) -> None:
     """Run a sweep: strategies x benchmarks x seeds. What is finished is not run again."""
-    from collections import Counter
-
     from rich.markup import escape
 
     from harness import experiment
@@ -126,9 +128,11 @@ def run(
         _report(result.folder, None, console)
     for path, reason in result.failed.items():
         console.print(f"[red]failed[/red] {path}: {escape(reason)}", highlight=False)
-    for reason, count in Counter(result.parked.values()).most_common():
-        said = f"[yellow]parked[/yellow] {count} {'run' if count == 1 else 'runs'}: {escape(reason)}"
-        console.print(said, highlight=False, soft_wrap=True)
+    for reasons in _alike(result.parked.values()):
+        runs = f"{len(reasons)} {'run' if len(reasons) == 1 else 'runs'}"
+        console.print(
+            f"[yellow]parked[/yellow] {runs}: {escape(reasons[0])}", highlight=False, soft_wrap=True
+        )
     if result.parked:
         console.print("Nothing of parked runs is lost: the same command goes on with them.", highlight=False)
     if uri is not None and not result.untracked:
@@ -357,6 +361,14 @@ def _report(folder: Path, out: Path | None, console: Console) -> None:
     for table in made.console_tables:
         console.print(table)
     console.print(f"Report: {made.page}", highlight=False, soft_wrap=True)
+
+
+def _alike(reasons: Iterable[str]) -> list[list[str]]:
+    """Reasons that differ at most in the key of a call, together; the most frequent first."""
+    groups: dict[str, list[str]] = {}
+    for reason in reasons:
+        groups.setdefault(_CALL_KEY.sub("", reason), []).append(reason)
+    return sorted(groups.values(), key=len, reverse=True)
 
 
 def _seeds(text: str | None) -> tuple[int, ...] | None:

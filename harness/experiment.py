@@ -355,7 +355,7 @@ class ExperimentsFile:
             with self._locate(here):
                 expanded = list(entry.expand())
             for label, raw in expanded:
-                params = self._arguments(cls, f"benchmark {entry.name!r}", raw, here)
+                params = self._arguments(cls, f"benchmark {entry.name!r}", raw, here, BenchmarkEntry)
                 with self._locate(here):
                     if label in benchmarks:
                         raise SpecError(f"two benchmarks have the label {label!r}; set `label` on one.")
@@ -387,7 +387,7 @@ class ExperimentsFile:
         here = ("models", name)
         with self._locate(here):
             cls = registry.load("model", entry.kind)
-        return self._arguments(cls, f"model kind {entry.kind!r}", entry.params, here)
+        return self._arguments(cls, f"model kind {entry.kind!r}", entry.params, here, ModelEntry)
 
     def _no_run_twice(self, specs: list[RunSpec], at: Location) -> None:
         first: dict[str, RunSpec] = {}
@@ -430,7 +430,7 @@ class ExperimentsFile:
                         )
                     if not isinstance(model, str) or model not in self.experiments.models:
                         raise SpecError(unknown_name("model", str(model), self.experiments.models))
-            params = self._arguments(cls, f"strategy {entry.name!r}", entry.params, here)
+            params = self._arguments(cls, f"strategy {entry.name!r}", entry.params, here, StrategyEntry)
             label = entry.label or entry.name
             with self._locate(here):
                 if label in strategies:
@@ -438,12 +438,16 @@ class ExperimentsFile:
             strategies[label] = Named(name=entry.name, params=params)
         return strategies
 
-    def _arguments(self, cls: type, what: str, raw: Mapping[str, Any], here: Location) -> dict[str, Any]:
+    def _arguments(
+        self, cls: type, what: str, raw: Mapping[str, Any], here: Location, entry: type[BaseModel]
+    ) -> dict[str, Any]:
+        """Checked keyword arguments of a class; ``entry`` has the keys that may stand beside them."""
         model = arguments_model(cls)
         for key in raw:
             if key not in model.model_fields:
                 with self._locate((*here, key)):
-                    raise SpecError(unknown_name(f"parameter of {what}", key, model.model_fields))
+                    known = {*model.model_fields, *entry.model_fields}
+                    raise SpecError(unknown_name(f"parameter of {what}", key, known))
         try:
             # Through JSON, where strict validation still takes a list for a tuple.
             checked = model.model_validate_json(json.dumps(dict(raw)))

@@ -48,7 +48,7 @@ def log_traces(
     from mlflow.tracing.client import TracingClient
 
     tracing = TracingClient(client.tracking_uri)
-    transcripts = folder.parents[3] / TRANSCRIPTS
+    transcripts = folder.resolve().parents[3] / TRANSCRIPTS
     for start in range(0, len(calls), _AT_A_TIME):
         batch = enumerate(calls[start : start + _AT_A_TIME], start)
         spans = [_span(run_id, number, call, _transcript(transcripts, call)) for number, call in batch]

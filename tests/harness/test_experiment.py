@@ -116,6 +116,7 @@ BAD = [
     ("a sweep where the transcripts are", "  small:", "  transcripts:", 2, ["not 'transcripts'"]),
     ("unknown replay", "sweeps:", "replay: always\nsweeps:", 1, ["replay", "'strict'"]),
     ("no concurrency", "sweeps:", "models: {m: {kind: openai, concurrency: 0}}\nsweeps:", 1, ["concurrency"]),
+    ("unknown key of a strategy's entry", "label: young", "lable: young", 7, ["did you mean 'label'"]),
     ("unknown key at the top", "sweeps:", "sweps:", 1, ["unknown key 'sweps'", "did you mean 'sweeps'"]),
     ("unknown parameter", "population: 5", "populaton: 5", 7, ["did you mean 'population'"]),
     (
@@ -282,6 +283,12 @@ def test_drawn_seeds_need_a_table_that_has_them(tmp_path: Path, core_table: str)
     assert len(plan(tmp_path, text)) == 4
     with pytest.raises(SpecError, match="only means over training seeds"):
         plan(tmp_path, text + "    objective: {noise: drawn}\n")
+
+
+def test_a_mistyped_key_of_a_model_is_named(tmp_path: Path) -> None:
+    asking = GOOD.replace("- random_search", "- {name: lm_searcher, model: m}")
+    with pytest.raises(SpecError, match=r"experiments.yaml:1.*did you mean 'concurrency'"):
+        plan(tmp_path, "models: {m: {kind: embedded, concurency: 3}}\n" + asking)
 
 
 def test_where_and_how_a_model_is_asked_does_not_belong_to_a_run(tmp_path: Path) -> None:

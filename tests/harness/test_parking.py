@@ -34,19 +34,22 @@ SWEEP = """\
 results: {results}
 tracking: {{uri: null}}
 models:
-  served: {{kind: openai, base_url: "{url}", model: scripted, max_retries: 0}}
+  served: {{kind: openai, base_url: "{url}", model: scripted, max_retries: 0, concurrency: {concurrency}}}
 sweeps:
   s:
     benchmarks: [{{name: nasbench201, dataset: cifar10}}]
-    strategies: [random_search, {{name: lm_searcher, model: served, structured: {structured}}}]
-    seeds: 2
+    strategies: [random_search, {{name: lm_searcher, model: served}}]
+    seeds: {seeds}
     budget: {{trials: 12}}
 """
 
 
-def write(path: Path, endpoint: Endpoint, *, results: str = "results", structured: str = "schema") -> Path:
+def write(
+    path: Path, endpoint: Endpoint, *, results: str = "results", seeds: int = 2, concurrency: int = 16
+) -> Path:
     file = path / f"{results}.yaml"
-    file.write_text(SWEEP.format(results=results, url=endpoint.base_url, structured=structured))
+    url = endpoint.base_url
+    file.write_text(SWEEP.format(results=results, url=url, seeds=seeds, concurrency=concurrency))
     return file
 
 
@@ -117,6 +120,24 @@ def test_a_sweep_makes_the_other_runs_and_goes_on_without_retrying(tmp_path: Pat
         harness("run", "--no-report", file, cwd=tmp_path)
         harness("run", "--no-report", write(tmp_path, endpoint, results="whole"), cwd=tmp_path)
     assert trajectories(tmp_path / "results") == trajectories(tmp_path / "whole")
+
+
+def test_what_waits_for_a_model_that_is_gone_does_not_try_it(tmp_path: Path) -> None:
+    def answer(request: Mapping[str, Any]) -> Answer:
+        server.models = b"gone"
+        return Answer("the engine died", status=500)
+
+    server = ScriptedServer(answer)
+    with server as endpoint:
+        file = write(tmp_path, endpoint, seeds=3, concurrency=1)
+        said = harness("run", "--no-report", file, cwd=tmp_path, check=1).stdout
+    assert len(server.requests) == 1, "one run found out"
+    assert "parked 3 runs: model 'scripted'" in said
+    assert said.count("same command") == 1
+    assert sorted(statuses(tmp_path / "results").values()) == ["complete"] * 3 + ["parked"] * 3
+    with ScriptedServer() as endpoint:
+        harness("run", "--no-report", write(tmp_path, endpoint, seeds=3), cwd=tmp_path)
+    assert set(statuses(tmp_path / "results").values()) == {"complete"}
 
 
 def test_every_call_is_in_the_timings(make_spec: MakeSpec, tmp_path: Path) -> None:

@@ -190,4 +190,5 @@ def test_nothing_to_export_and_nothing_to_import(tmp_path: Path) -> None:
         "transcripts", "export", target, "--results", tmp_path / "none", cwd=tmp_path
     )
     assert not list(tmp_path.iterdir())
-    assert "t.jsonl" in refused("transcripts", "import", target, "--results", tmp_path / "none", cwd=tmp_path)
+    said = refused("transcripts", "import", target, "--results", tmp_path / "none", cwd=tmp_path)
+    assert "t.jsonl: No such file or directory; check the path" in said

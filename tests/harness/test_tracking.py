@@ -381,6 +381,16 @@ def test_calls_are_traces_of_their_run(sweep: Path, uri: str) -> None:
     assert traces(uri, f"random_search on {BENCHMARK}, seed 0") == []
 
 
+def test_prompts_are_found_from_inside_the_folder_of_the_sweep(
+    sweep: Path, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_calls(sweep / BENCHMARK / "random_search" / "seed-1")
+    monkeypatch.chdir(sweep)
+    track_with_traces(Path(), uri)
+    (span,) = traces(uri, f"random_search on {BENCHMARK}, seed 1")[0].data.spans
+    assert span.inputs["messages"] == [{"role": "user", "content": "Question 0, é"}]
+
+
 def test_traces_are_logged_once_also_of_runs_that_were_logged_without(sweep: Path, uri: str) -> None:
     folder = sweep / BENCHMARK / "random_search" / "seed-1"
     name = f"random_search on {BENCHMARK}, seed 1"
