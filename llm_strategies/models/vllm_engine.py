@@ -197,7 +197,7 @@ class _Batches:
             reason = f"the engine of model {self._name!r} was stopped."
         except Exception as error:  # noqa: BLE001  (whatever ends the engine is handed to those who wait for it)
             reason = f"the engine of model {self._name!r} has died: {type(error).__name__}: {error}."
-        refusal = ModelUnavailable(f"{reason} What has finished is kept: run the same command again.")
+        refusal = ModelUnavailable(reason)
         for future in self._running.values():
             future.set_exception(refusal)
         self._llm.llm_engine.engine_core.shutdown()
