@@ -6,6 +6,8 @@
 PYTHON ?= python3
 PORT ?= 5000
 ARGS ?=
+# Processes that run tests; each that needs the embedded model starts one of its own.
+WORKERS ?= 2
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -33,7 +35,7 @@ run: $(VENV)/.run  ## Set up, run the quick-start sweep of experiments.yaml, pri
 	@$(BIN)/harness run $(ARGS)
 
 test: $(VENV)/.dev  ## Set up, run the tests
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 test-slow: $(VENV)/.dev  ## Statistics over hundreds of seeds
 	@$(BIN)/python -m pytest -m slow $(ARGS)

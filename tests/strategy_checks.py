@@ -77,7 +77,13 @@ STRATEGIES = (
     Case("genetic_algorithm", {"population": 6}),
     Case("genius", {"iterations": None}, needs_model=True),
     Case("ists", {"reasoning": "tot", "rounds": 5, "cell_size": 2}, needs_model=True),
-    Case("llm_ranking", {"n": 3, "attempts": 50}, needs_model=True, trials=3, cuts=(0, 1, 2)),
+    Case(
+        "llm_ranking",
+        {"n": 3, "sample_seed": None, "attempts": 50},
+        needs_model=True,
+        trials=3,
+        cuts=(0, 1, 2),
+    ),
     Case("llmatic", {"initial_networks": 4, "mutation_probability": 0.5}, needs_model=True),
     Case(
         "lm_searcher",
