@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import signal
 import sys
@@ -398,4 +399,8 @@ def _plan_table(name: str, specs: list[RunSpec], root: Path) -> Table:
 def _console() -> Console:
     from rich.console import Console
 
-    return Console()
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        # A file or a pipe has no width; tables are made for this one.
+        console.width = 100
+    return console

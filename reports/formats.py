@@ -194,10 +194,10 @@ def to_latex(sheet: Sheet) -> str:
 
 
 def to_console(sheet: Sheet) -> Table:
-    """A table that fits into 100 columns."""
-    cells = sheet.narrow
+    """A table that fits into 100 columns. Names that are the same in every row stand in the title."""
+    cells, shared = _without_shared_names(sheet.narrow)
     output = Table(
-        title=sheet.title,
+        title=f"{sheet.title} ({', '.join(shared)})" if shared else sheet.title,
         title_justify="left",
         title_style="bold",
         caption="\n".join(part for part in (sheet.caption, *cells.notes, sheet.closing) if part),
@@ -215,6 +215,22 @@ def to_console(sheet: Sheet) -> Table:
         styles = ("", "bold", "underline")
         output.add_row(*(Text(cell.text.replace(" ± ", "±"), style=styles[cell.rank]) for cell in row))
     return output
+
+
+def _without_shared_names(cells: Grid) -> tuple[Grid, list[str]]:
+    """The grid without the columns of names that tell no rows apart, and these names."""
+    columns = [{row[column].text for row in cells.rows} for column in range(cells.names)]
+    told_apart = [column for column, texts in enumerate(columns) if len(texts) > 1]
+    if not told_apart:
+        return cells, []
+    kept = [*told_apart, *range(cells.names, len(cells.heads))]
+    grid = replace(
+        cells,
+        heads=tuple(cells.heads[column] for column in kept),
+        rows=tuple(tuple(row[column] for column in kept) for row in cells.rows),
+        names=len(told_apart),
+    )
+    return grid, [texts.pop() for texts in columns if len(texts) == 1]
 
 
 def left_out_to_console(sentences: Iterable[str]) -> Table:

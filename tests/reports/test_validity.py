@@ -109,6 +109,13 @@ def test_as_shown(judged):
     assert len(pd.read_csv(io.StringIO(formats.to_csv(sheet)))) == 2
 
 
+def test_names_shared_by_all_rows_stand_in_the_title_on_a_terminal(judged):
+    table = formats.to_console(sheet_of(judged))
+    assert table.title == "Validity of replies (toy-a, clever)"
+    assert [str(column.header) for column in table.columns][:2] == ["Model", "Names"]
+    assert [str(cell) for cell in table.columns[0].cells] == ["m", "j"]
+
+
 def test_no_table_hides_that_a_strategy_drew_at_random(judged):
     report = build_report(judged.path)
     for text in (
