@@ -30,7 +30,16 @@ class DataError(HarnessError):
 
 
 class ScoreError(HarnessError):
-    """An architecture has no score: whatever measures it cannot measure this one."""
+    """An architecture has no score: whatever measures it cannot measure this one.
+
+    Args:
+        message: Why.
+        seconds: GPU seconds that the attempt cost.
+    """
+
+    def __init__(self, message: str, seconds: float = 0.0) -> None:
+        super().__init__(message)
+        self.seconds = seconds
 
 
 class StoreError(HarnessError):

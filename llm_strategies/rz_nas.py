@@ -23,9 +23,9 @@ from llm_strategies.objective import Objective
 from llm_strategies.prompts import render
 
 if TYPE_CHECKING:
-    from harness.benchmarks.proxy import Proxy
     from harness.history import History
     from harness.history import Trial
+    from harness.proxies import Proxy
     from harness.spaces import Architecture
     from harness.spaces import SearchSpace
     from llm_strategies.base import Conversation

@@ -15,6 +15,14 @@ if TYPE_CHECKING:
     from harness.models import Endpoint
 
 
+@pytest.fixture(scope="session", autouse=True)
+def data_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Tables and scores of the tests are their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HARNESS_DATA", str(tmp_path_factory.mktemp("data")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def embedded_model() -> Iterator[Endpoint]:
     """A real language model, small, on the CPU; one server for the whole session."""

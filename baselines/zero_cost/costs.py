@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from harness.benchmarks.proxy import Proxy
 from harness.errors import SpaceError
 from harness.errors import SpecError
+from harness.proxies import Proxy
 
 if TYPE_CHECKING:
     from harness.spaces import Architecture

@@ -5,8 +5,6 @@ from __future__ import annotations
 import multiprocessing
 import os
 import queue
-import signal
-import threading
 from collections import Counter
 from collections import deque
 from concurrent.futures import Future
@@ -25,6 +23,7 @@ import optuna
 from harness import search
 from harness.errors import HarnessError
 from harness.errors import StoreError
+from harness.executors import workers as worker_processes
 from harness.meter import SharedMeter
 from harness.search import Outcome
 from harness.store import RunFolder
@@ -38,10 +37,6 @@ if TYPE_CHECKING:
 
     from harness.experiment import RunSpec
     from harness.models import Models
-
-# Workers are processes already; libraries inside them must not start a thread per core as well. Nor may they in
-# the process that workers are forked from.
-_THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 _DEATH = "the worker process died (killed, out of memory, or a crash in native code)"
 
@@ -162,8 +157,7 @@ class _Lanes:
     """
 
     def __init__(self, tasks: Sequence[Task], workers: int, concurrency: Mapping[str, int]) -> None:
-        for variable in _THREAD_VARIABLES:
-            os.environ.setdefault(variable, "1")
+        worker_processes.limit_threads()
         # Forked from a process that has imported what takes longest, sixteen workers start as fast as one. That
         # process is a fresh one without threads; only its imports are shared.
         context = multiprocessing.get_context("forkserver")
@@ -213,26 +207,11 @@ _meters: Mapping[str, SharedMeter] = {}
 
 
 def _prepare(meters: Mapping[str, SharedMeter], environment: Mapping[str, str]) -> None:
-    """Set up a worker: quiet, and gone as soon as its parent is.
-
-    A worker that outlived a killed parent would go on writing a trajectory that the resumed sweep writes too.
-    """
+    """Set up a worker."""
     global _meters
     _meters = meters
-    # That of the parent now, not of the time when the process was started that workers are forked from.
-    os.environ.clear()
-    os.environ.update(environment)
+    worker_processes.prepare(environment)
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    # Ctrl-C reaches every process of the terminal; a worker ends at once and in silence, for its run can go on.
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
-
-
-def _die_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os._exit(1)
 
 
 def _make_in_worker(task: Task) -> Outcome:

@@ -13,6 +13,7 @@ from typing import Any
 from optuna.distributions import CategoricalDistribution
 
 from harness.errors import SpaceError
+from harness.errors import unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,11 +58,16 @@ class SearchSpace:
     Args:
         decisions: Decision name to its choices, in order.
 
+    Attributes:
+        name: Registered name.
+        network_size: What :meth:`build_network` can vary, with the values that :meth:`cost` counts.
+
     Raises:
         SpaceError: A decision has no choice, or the same choice twice.
     """
 
     name: str = "categorical"
+    network_size: Mapping[str, int] = MappingProxyType({})
 
     def __init__(self, decisions: Mapping[str, tuple[Choice, ...]]) -> None:
         self.decisions: Mapping[str, tuple[Choice, ...]] = MappingProxyType(
@@ -222,13 +228,33 @@ class SearchSpace:
         """
         raise SpaceError(f"search space {self.name!r} has no exact costs.")
 
-    def build_network(self, arch: Architecture, dataset: str) -> Module:
+    def build_network(
+        self, arch: Architecture, dataset: str, size: Mapping[str, int] | None = None
+    ) -> Module:
         """The network of an architecture for a data set, in PyTorch, with freshly drawn weights.
+
+        Args:
+            arch: The architecture.
+            dataset: Name of the data set.
+            size: Takes the place of entries of :attr:`network_size`.
 
         Raises:
             SpaceError: This space cannot build it.
         """
         raise SpaceError(f"search space {self.name!r} builds no networks.")
+
+    def full_size(self, size: Mapping[str, int] | None) -> dict[str, int]:
+        """:attr:`network_size` with other values for some of its entries.
+
+        Raises:
+            SpaceError: An entry is unknown, or below 1.
+        """
+        for key, value in (size or {}).items():
+            if key not in self.network_size:
+                raise SpaceError(unknown_name(f"size of a network of {self.name!r}", key, self.network_size))
+            if value < 1:
+                raise SpaceError(f"{key} must be at least 1, not {value}.")
+        return dict(self.network_size) | dict(size or {})
 
     def code(self) -> str | None:
         """The Python code of :meth:`build_network`'s networks, for a language model; ``None`` where there is none."""

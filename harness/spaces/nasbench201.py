@@ -7,15 +7,18 @@ from functools import cache
 from importlib.machinery import SourceFileLoader
 from itertools import pairwise
 from itertools import product
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from harness.errors import SpaceError
 from harness.errors import unknown_name
+from harness.images.shapes import SHAPES
 from harness.spaces.base import Architecture
 from harness.spaces.base import Cost
 from harness.spaces.base import SearchSpace
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from collections.abc import Sequence
 
     from torch.nn import Module
@@ -25,8 +28,6 @@ _EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 _NODES = (1, 2, 3)
 _SYNTAX = "|op~0|+|op~0|op~1|+|op~0|op~1|op~2|"
 
-# Data set -> (classes, pixels per side of an input image).
-_DATASETS = {"cifar10": (10, 32), "cifar100": (100, 32), "ImageNet16-120": (120, 16)}
 _STAGE_CHANNELS = (16, 32, 64)
 _CELLS_PER_STAGE = 5
 _KERNELS = {OPERATIONS.index("nor_conv_1x1"): 1, OPERATIONS.index("nor_conv_3x3"): 3}
@@ -43,6 +44,7 @@ class NASBench201Space(SearchSpace):
     """
 
     name = "nasbench201"
+    network_size = MappingProxyType({"channels": _STAGE_CHANNELS[0], "cells": _CELLS_PER_STAGE})
 
     def __init__(self) -> None:
         super().__init__({f"{source}->{target}": OPERATIONS for source, target in _EDGES})
@@ -111,37 +113,39 @@ class NASBench201Space(SearchSpace):
         Raises:
             SpaceError: Unknown data set.
         """
-        if dataset not in _DATASETS:
-            raise SpaceError(unknown_name("data set", dataset, _DATASETS))
-        parameters, flops = _skeleton_cost(*_DATASETS[dataset])
+        if dataset not in SHAPES:
+            raise SpaceError(unknown_name("data set", dataset, SHAPES))
+        parameters, flops = _skeleton_cost(*SHAPES[dataset])
         weights = dict.fromkeys(_KERNELS.values(), 0)
         for index in arch:
             if index in _KERNELS:
                 weights[_KERNELS[index]] += _CELLS_PER_STAGE
-        for channels, side in _stages(_DATASETS[dataset][1]):
+        for channels, side in _stages(SHAPES[dataset][1]):
             for kernel, convolutions in weights.items():
                 parameters += convolutions * _convolution(channels, channels, kernel)
                 flops += convolutions * kernel**2 * channels**2 * side**2
         return Cost(parameters, flops)
 
-    def build_network(self, arch: Architecture, dataset: str) -> Module:
+    def build_network(
+        self, arch: Architecture, dataset: str, size: Mapping[str, int] | None = None
+    ) -> Module:
         """The network whose :meth:`cost` is exact: that of Dong and Yang (ICLR 2020).
 
         Args:
             arch: The architecture.
             dataset: See :meth:`cost`.
+            size: ``channels`` of the first stage, each later stage having twice as many, and ``cells`` of each stage.
 
         Raises:
-            SpaceError: Unknown data set.
+            SpaceError: Unknown data set, or a size that there is not.
         """
         # PyTorch takes seconds to load, and nothing else here needs it.
         from harness.networks.nasbench201 import Network
 
-        if dataset not in _DATASETS:
-            raise SpaceError(unknown_name("data set", dataset, _DATASETS))
-        classes, _ = _DATASETS[dataset]
+        if dataset not in SHAPES:
+            raise SpaceError(unknown_name("data set", dataset, SHAPES))
         operations = {edge: OPERATIONS[i] for edge, i in zip(self.decisions, arch, strict=True)}
-        return Network(operations, classes, channels=_STAGE_CHANNELS[0], cells=_CELLS_PER_STAGE)
+        return Network(operations, SHAPES[dataset].classes, **self.full_size(size))
 
     def code(self) -> str:
         """The module of :meth:`build_network`'s networks, as it is written."""

@@ -30,7 +30,7 @@ CELL = "341203"
 # Takes its time, wants few, and cannot score one cell.
 SKIPS = """
 import time
-from harness.benchmarks.proxy import Proxy
+from harness.proxies import Proxy
 from harness.errors import ScoreError
 
 class Skips(Proxy):
@@ -61,7 +61,8 @@ sweeps:
 
 
 @pytest.fixture
-def skips(plugin: Callable[..., None]) -> None:
+def skips(plugin: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_DATA", str(tmp_path / "data"))
     scoring._make_benchmark.cache_clear()
     plugin(SKIPS, {"skips": "Skips"}, group="harness.proxies")
 
@@ -171,7 +172,7 @@ def test_what_cannot_be_scored_gets_no_number(skips: None) -> None:
     benchmark = ProxyBenchmark("skips")
     with pytest.raises(ScoreError, match="this cell has no output"):
         benchmark.evaluate(benchmark.space.from_ncode("000000"), fidelity=0, seed=None)
-    with pytest.raises(ScoreError, match=r"'skips' scores \|avg_pool_3x3~0.* as nan"):
+    with pytest.raises(ScoreError, match=r"'skips' cannot score \|avg_pool_3x3~0.*: the score is nan"):
         benchmark.evaluate(benchmark.space.from_ncode("444444"), fidelity=0, seed=None)
 
 

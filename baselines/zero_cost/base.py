@@ -1,0 +1,191 @@
+"""Proxies that look at a freshly initialised network."""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+import time
+from abc import abstractmethod
+from collections.abc import Hashable
+from collections.abc import Iterator
+from collections.abc import Mapping
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING
+from typing import Any
+from typing import ClassVar
+
+import torch
+
+from baselines.zero_cost.probe import Setup
+from baselines.zero_cost.probe import make_probe
+from harness.errors import ScoreError
+from harness.errors import SpaceError
+from harness.errors import SpecError
+from harness.images import load_images
+from harness.proxies import Proxy
+from harness.proxies import ProxyScore
+
+if TYPE_CHECKING:
+    from baselines.zero_cost.probe import Probe
+    from harness.spaces import Architecture
+    from harness.spaces import SearchSpace
+
+
+class NetworkProxy(Proxy):
+    """A proxy that is measured on a freshly initialised network.
+
+    A subclass names its :attr:`setup`, that of its source, and writes :meth:`measure`. Proxies of equal setups and
+    settings are measured on the same :class:`~baselines.zero_cost.probe.Probe`, whose passes they share.
+
+    Args:
+        images: Image set that real images are drawn from: that of the data set (``None``), or another by name,
+            such as ``digits`` (:func:`harness.images.load_images`).
+        batch_size: Inputs of one batch; ``None`` is that of the source.
+        seed: Seed of weights, batches, and what the proxy draws.
+        size: Width and depth of the network, as the space names them; by default those that the benchmark trains.
+        device: Where it is computed, as PyTorch names it: ``cpu``, ``cuda``. Only the kind is part of the identity.
+
+    Raises:
+        SpecError: A value is out of range, or the device is not there.
+    """
+
+    #: How the source makes the network ready, and what it shows it.
+    setup: ClassVar[Setup] = Setup()
+    #: Counts changes of the definition: tables of scores of an earlier one are not read.
+    version: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        images: str | None = None,
+        batch_size: int | None = None,
+        seed: int = 0,
+        size: Mapping[str, int] | None = None,
+        device: str = "cpu",
+    ) -> None:
+        if batch_size is not None and batch_size < 2:
+            raise SpecError(
+                f"batch_size must be at least 2, for batch normalisation needs two, not {batch_size}."
+            )
+        if seed < 0:
+            raise SpecError(f"seed must not be negative: {seed}.")
+        self.images = images
+        self.batch_size = batch_size
+        self.seed = seed
+        self.size = dict(size or {})
+        self.device = device
+        self._device = _device(device)
+        self._setup = self.setup if batch_size is None else replace(self.setup, batch_size=batch_size)
+
+    @staticmethod
+    @abstractmethod
+    def measure(probe: Probe) -> float:
+        """The score.
+
+        Args:
+            probe: The network, what it is shown, and the passes that proxies share.
+
+        Raises:
+            ScoreError: This network cannot be scored.
+        """
+
+    def score(self, space: SearchSpace, arch: Architecture, dataset: str) -> float:
+        (score,) = self.score_together([self], space, arch, dataset)
+        if score.value is None:
+            assert score.problem is not None
+            raise ScoreError(score.problem, score.seconds)
+        return score.value
+
+    def check(self, space: SearchSpace, dataset: str) -> None:
+        try:
+            with torch.device("meta"):
+                space.build_network(space.from_index(0), dataset, self.size)
+        except SpaceError as error:
+            raise SpecError(f"this proxy needs a network: {error}") from None
+        if self._setup.inputs == "images":
+            load_images(self._images(dataset), dataset)
+
+    def identity(self, space: SearchSpace, dataset: str) -> Mapping[str, Any]:
+        digest = (
+            load_images(self._images(dataset), dataset).digest if self._setup.inputs == "images" else None
+        )
+        return {
+            "version": self.version,
+            "images": digest,
+            "batch_size": self._setup.batch_size,
+            "seed": self.seed,
+            "size": space.full_size(self.size),
+            "device": self._device.type,
+        }
+
+    @property
+    def shares(self) -> Hashable:
+        settings = (self.images, self.seed, tuple(sorted(self.size.items())), self.device)
+        return ("network", self._setup, *settings)
+
+    @classmethod
+    def score_together(
+        cls, proxies: Sequence[Proxy], space: SearchSpace, arch: Architecture, dataset: str
+    ) -> list[ProxyScore]:
+        first = proxies[0]
+        assert isinstance(first, NetworkProxy)
+        with _reproducible():
+            began = time.perf_counter()
+            probe = make_probe(
+                space,
+                arch,
+                dataset,
+                first._setup,
+                images=first._images(dataset),
+                seed=first.seed,
+                device=first.device,
+                size=first.size,
+            )
+            ready = time.perf_counter() - began
+            scores = []
+            for proxy in proxies:
+                assert isinstance(proxy, NetworkProxy)
+                scores.append(_measured(proxy, probe, ready))
+            return scores
+
+    @classmethod
+    def code(cls) -> str:
+        return textwrap.dedent(inspect.getsource(cls.measure))
+
+    def _images(self, dataset: str) -> str:
+        return self.images or dataset
+
+
+def _measured(proxy: NetworkProxy, probe: Probe, ready: float) -> ProxyScore:
+    began = time.perf_counter()
+    try:
+        value, seconds = probe.passes.measure(partial(proxy.measure, probe))
+    except ScoreError as error:
+        return ProxyScore(None, ready + time.perf_counter() - began, str(error))
+    return ProxyScore.of(value, ready + seconds)
+
+
+@contextmanager
+def _reproducible() -> Iterator[None]:
+    """The same operations in the same order on every call, in full precision."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).partition("\n")[0]
+        raise SpecError(
+            f"device {name!r} cannot be used here: {reason} `harness doctor` lists devices."
+        ) from None
+    return device
