@@ -42,6 +42,22 @@ class Trial(NamedTuple):
     attributes: Mapping[str, Any]
 
 
+class Failure(NamedTuple):
+    """A trial whose architecture could not be scored.
+
+    Attributes:
+        number: Position in the run, from 0.
+        architecture: What was proposed.
+        problem: Why it has no score.
+        attributes: What the strategy attached to its :class:`Proposal`.
+    """
+
+    number: int
+    architecture: Architecture
+    problem: str
+    attributes: Mapping[str, Any]
+
+
 @dataclass(frozen=True)
 class Call:
     """One call of a language model; its prompt and reply are in the transcript store.
@@ -140,6 +156,7 @@ class History:
     Attributes:
         space: The search space.
         trials: Finished trials in order of their number.
+        failures: Failed trials in order of their number.
         number: Number of the trial that is proposed now.
         rng: Generator of this proposal alone. It depends on the run's seed and on :attr:`number`, so a
             strategy needs no generator of its own and a resumed run draws what an uninterrupted one draws.
@@ -152,6 +169,7 @@ class History:
         space: SearchSpace,
         trials: Sequence[Trial],
         *,
+        failures: Sequence[Failure] = (),
         number: int,
         seen: set[Architecture],
         make_rng: Callable[[], np.random.Generator],
@@ -160,6 +178,7 @@ class History:
     ) -> None:
         self.space = space
         self.trials = trials
+        self.failures = failures
         self.number = number
         self.seen = seen
         self.asked = asked

@@ -24,7 +24,9 @@ from harness import registry
 from harness import scoring
 from harness import seeding
 from harness.benchmarks import Evaluation
+from harness.benchmarks.base import CostKind
 from harness.errors import ModelUnavailable
+from harness.errors import ScoreError
 from harness.errors import StoreError
 from harness.history import Exhausted
 from harness.history import Finished
@@ -41,6 +43,7 @@ from harness.store import Timing
 from harness.store import locked
 from harness.store import storage_errors
 from harness.strategy import ATTRIBUTES
+from harness.strategy import PROBLEM
 from harness.task import Task
 from harness.totals import TOKENS
 from harness.totals import Totals
@@ -55,6 +58,33 @@ if TYPE_CHECKING:
 _OTHER_PROCESS_ENDS = 10.0
 # Optuna stamps every trial; a trajectory must not depend on a clock.
 _NO_TIME = datetime.datetime.fromtimestamp(0, datetime.UTC)
+
+
+# As ``trajectory.jsonl`` calls them.
+_STATES = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+
+
+@dataclass(frozen=True, slots=True)
+class Unscored:
+    """What came of an evaluation where the benchmark cannot score the architecture.
+
+    The trial fails, and the run goes on: it counts against the budget as any other, and its strategy learns why.
+
+    Attributes:
+        problem: Why there is no score.
+        fidelity: As of an :class:`~harness.benchmarks.Evaluation`.
+        cost_seconds: As there.
+        cost_kind: As there.
+        value: None.
+        seed: None.
+    """
+
+    problem: str
+    fidelity: int
+    cost_seconds: float
+    cost_kind: CostKind
+    value: None = None
+    seed: None = None
 
 
 @dataclass(frozen=True)
@@ -261,7 +291,7 @@ class Search:
         self.last_calls: list[dict[str, Any]] = []
         self._seed = strategy_seed(spec)
         # What has been paid for, by architecture and fidelity: asking again costs nothing.
-        self._paid: dict[tuple[Architecture, int], Evaluation] = {}
+        self._paid: dict[tuple[Architecture, int], Evaluation | Unscored] = {}
         self._first_trial: dict[Architecture, int] = {}
 
         strategy_class = registry.load("strategy", spec.strategy.name)
@@ -363,17 +393,20 @@ class Search:
             assert again is not None
             self._count(again, proposal.architecture, timing)
 
-    def _recorded(self, row: Row) -> dict[int, Evaluation]:
+    def _recorded(self, row: Row) -> dict[int, Evaluation | Unscored]:
         rungs = row.get("rungs") or [(row["fidelity"], row["valid"], row["gpu_seconds"], row["seed"])]
+        kind = self.benchmark.cost_kind
         return {
-            fidelity: Evaluation(value, fidelity, seed, cost, self.benchmark.cost_kind)
+            fidelity: Unscored(row["problem"], fidelity, cost, kind)
+            if value is None
+            else Evaluation(value, fidelity, seed, cost, kind)
             for fidelity, value, cost, seed in rungs
         }
 
     def _asked(self) -> FrozenTrial:
         return self._trial(self.totals.spent.trials, {}, {})
 
-    def _tell(self, proposal: Proposal, recorded: Mapping[int, Evaluation]) -> Row | None:
+    def _tell(self, proposal: Proposal, recorded: Mapping[int, Evaluation | Unscored]) -> Row | None:
         """Evaluate at one fidelity after the other, as far as the pruner lets it, and tell the study.
 
         Args:
@@ -385,7 +418,7 @@ class Search:
             The row of the trajectory; ``None`` when the budget does not reach for this trial.
         """
         number, arch = self.totals.spent.trials, proposal.architecture
-        rungs: list[Evaluation] = []
+        rungs: list[Evaluation | Unscored] = []
         trial_id = None
         state = TrialState.COMPLETE
         for fidelity in self.fidelities:
@@ -395,6 +428,9 @@ class Search:
             ):
                 return None
             rungs.append(rung)
+            if isinstance(rung, Unscored):
+                state = TrialState.FAIL
+                break
             if self.pruner is not None:
                 trial_id = self._start(number, proposal) if trial_id is None else trial_id
                 self._storage.set_trial_intermediate_value(trial_id, fidelity, rung.value)
@@ -406,15 +442,21 @@ class Search:
             # Kept as free: asking for what is paid for costs nothing.
             self._paid[arch, rung.fidelity] = dataclasses.replace(rung, cost_seconds=0.0)
         trial_id = self._start(number, proposal) if trial_id is None else trial_id
-        self._storage.set_trial_state_values(trial_id, state, [rungs[-1].value])
+        last = rungs[-1]
+        if isinstance(last, Unscored):
+            self._storage.set_trial_system_attr(trial_id, PROBLEM, last.problem)
+        self._storage.set_trial_state_values(trial_id, state, None if last.value is None else [last.value])
         return self._row(number, proposal, rungs, state)
 
-    def _score(self, arch: Architecture, fidelity: int, number: int) -> Evaluation:
+    def _score(self, arch: Architecture, fidelity: int, number: int) -> Evaluation | Unscored:
         if paid := self._paid.get((arch, fidelity)):
             return paid
         drawn = self.spec.objective.noise == "drawn"
         seed = seeding.integer(self._seed, "training seed", number) if drawn else None
-        return self.benchmark.evaluate(arch, fidelity=fidelity, seed=seed)
+        try:
+            return self.benchmark.evaluate(arch, fidelity=fidelity, seed=seed)
+        except ScoreError as error:
+            return Unscored(str(error), fidelity, error.seconds, self.benchmark.cost_kind)
 
     def _start(self, number: int, proposal: Proposal) -> int:
         attributes = {ATTRIBUTES: dict(proposal.attributes)} if proposal.attributes else {}
@@ -439,12 +481,14 @@ class Search:
             intermediate_values={},
         )
 
-    def _row(self, number: int, proposal: Proposal, rungs: list[Evaluation], state: TrialState) -> Row:
+    def _row(
+        self, number: int, proposal: Proposal, rungs: list[Evaluation | Unscored], state: TrialState
+    ) -> Row:
         last = rungs[-1]
         row = Row(
             trial=number,
             ncode=self.space.ncode(proposal.architecture),
-            state="pruned" if state == TrialState.PRUNED else "complete",
+            state=_STATES[state],
             valid=last.value,
             fidelity=last.fidelity,
             seed=last.seed,
@@ -453,6 +497,8 @@ class Search:
         )
         if self.pruner is not None:
             row["rungs"] = [(r.fidelity, r.value, r.cost_seconds, r.seed) for r in rungs]
+        if isinstance(last, Unscored):
+            row["problem"] = last.problem
         if proposal.rejected:
             row["rejected"] = dict(sorted(proposal.rejected.items()))
         if proposal.usage is not None:

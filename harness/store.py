@@ -45,12 +45,13 @@ class Row(TypedDict, total=False):
     trial: int
     ncode: str
     state: str
-    valid: float
+    valid: float | None
     fidelity: int
     seed: int | None
     gpu_seconds: float
     duplicate: bool
-    rungs: list[tuple[int, float, float, int | None]]
+    problem: str
+    rungs: list[tuple[int, float | None, float, int | None]]
     rejected: dict[str, int]
     llm: dict[str, int]
     attributes: dict[str, Any]

@@ -20,6 +20,7 @@ from optuna.trial import TrialState
 
 from harness import seeding
 from harness.history import Exhausted
+from harness.history import Failure
 from harness.history import History
 from harness.history import Proposal
 from harness.history import Trial
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
 
 ATTRIBUTES = "harness:attributes"
+PROBLEM = "harness:problem"
 
 
 class Strategy(BaseSampler):
@@ -192,6 +194,7 @@ class _StudyView:
     def __init__(self, space: SearchSpace) -> None:
         self.space = space
         self._trials: list[Trial] = []
+        self._failures: list[Failure] = []
         self._seen: set[Architecture] = set()
         self._taken: set[int] = set()
         self._all_taken_below = 0
@@ -210,13 +213,17 @@ class _StudyView:
                 continue
             arch = self.space.architecture({n: frozen.params[n] for n in self.space.decisions})
             self._seen.add(arch)
+            attributes = frozen.system_attrs.get(ATTRIBUTES, {})
+            if frozen.state == TrialState.FAIL:
+                problem = frozen.system_attrs.get(PROBLEM, "the trial failed.")
+                self._failures.append(Failure(frozen.number, arch, problem, attributes))
             if frozen.state == TrialState.COMPLETE and frozen.value is not None:
-                attributes = frozen.system_attrs.get(ATTRIBUTES, {})
                 trial = Trial(frozen.number, arch, sign * frozen.value, frozen.value, attributes)
                 in_order &= not self._trials or self._trials[-1].number < trial.number
                 self._trials.append(trial)
         if not in_order:
             self._trials.sort(key=lambda trial: trial.number)
+        self._failures.sort(key=lambda failure: failure.number)
         while self._all_taken_below in self._taken:
             self._taken.remove(self._all_taken_below)
             self._all_taken_below += 1
@@ -232,6 +239,7 @@ class _StudyView:
             self.space,
             # A copy, for other threads of the study may append while this proposal is made.
             self._trials.copy(),
+            failures=self._failures.copy(),
             number=number,
             seen=self._seen,
             make_rng=lambda: seeding.generator(entropy, purpose, number),

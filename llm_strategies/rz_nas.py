@@ -23,6 +23,7 @@ from llm_strategies.objective import Objective
 from llm_strategies.prompts import render
 
 if TYPE_CHECKING:
+    from harness.history import Failure
     from harness.history import History
     from harness.history import Trial
     from harness.proxies import Proxy
@@ -81,7 +82,6 @@ class RZNAS(LLMStrategy):
       Elsewhere a success would cost evaluations: the example then has no scores, and is said to show the form
       alone.
     - The paper's reply repeats a score that the model makes up. Here it holds none.
-    - The external reflection sees no failed evaluation, for a trial that fails leaves no score in the history.
     - The paper's larger population is 256 (CIFAR-100, ImageNet and COCO in other spaces).
 
     Its released code (``PasaLab/RZ-NAS``, ``evolution_search.py``) has a population of 512 and up to 480,000
@@ -293,12 +293,19 @@ class RZNAS(LLMStrategy):
 
     def _look_back(self, conversation: Conversation, history: History, view: View) -> str | None:
         """Advice from the last trial; ``None`` where that was no mutation, or the model gives none."""
-        last = history.trials[-1]
+        score: float | None = None
+        problem: str | None = None
+        if history.failures and history.failures[-1].number == history.number - 1:
+            last: Trial | Failure = history.failures[-1]
+            # The proxy's own words may name operations.
+            problem = "it has no score." if view.blind else f"it has no score: {history.failures[-1].problem}"
+        else:
+            last = history.trials[-1]
+            score = Objective(self.task, view.blind).value(history.trials[-1])
         parent = next((t for t in history.trials if t.number == last.attributes.get("parent")), None)
         if parent is None:
             return None
-        score = Objective(self.task, view.blind).value(last)
-        return self._reflect(conversation, history, view, parent, last.architecture, score, None)
+        return self._reflect(conversation, history, view, parent, last.architecture, score, problem)
 
     def _reflect(
         self,

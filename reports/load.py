@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -53,8 +54,8 @@ class Results:
             ``finished`` (it ended by itself), ``spec``, ``record`` (the whole of ``run.json``), ``ncode`` and
             ``text`` of the recommendation (``None`` without one), ``error`` (traceback or ``None``), ``parked``
             (which model did not answer, or ``None``), and what it spent: ``trials``, ``architectures``,
-            ``duplicates``, ``pruned``, ``fallbacks``, ``gpu_seconds`` (of evaluation), :data:`COUNTS`,
-            :data:`SECONDS`; ``reasons`` is ``rejected`` by reason.
+            ``duplicates``, ``pruned``, ``unscored`` (failed trials), ``fallbacks``, ``gpu_seconds`` (of evaluation),
+            :data:`COUNTS`, :data:`SECONDS`; ``reasons`` is ``rejected`` by reason.
         trials: One row per trial, in the order of the runs. Columns: ``run`` (index of :attr:`runs`),
             ``trial``, ``ncode``, ``state``, ``valid``, ``fidelity``, ``gpu_seconds``, ``duplicate``,
             ``attributes`` (what the strategy attached), :data:`COUNTS`.
@@ -236,6 +237,7 @@ class _RunReader:
             "architectures": len(trials["trial"]) - duplicates,
             "duplicates": duplicates,
             "pruned": int((trials["state"] == "pruned").sum()),
+            "unscored": int((trials["state"] == "failed").sum()),
             "fallbacks": sum(attributes.get("source") == FALLBACK for attributes in trials["attributes"]),
             "reasons": dict(sorted(reasons.items())),
             "gpu_seconds": float(trials["gpu_seconds"].sum()),
@@ -348,7 +350,8 @@ _TRIAL_COLUMNS = {
     "trial": _plain("trial", int),
     "ncode": _plain("ncode", object),
     "state": _plain("state", object),
-    "valid": _plain("valid", float),
+    # A failed trial has no score.
+    "valid": _Column(lambda line: math.nan if line["state"] == "failed" else line["valid"], float),
     "fidelity": _plain("fidelity", int),
     "gpu_seconds": _plain("gpu_seconds", float),
     "duplicate": _plain("duplicate", bool),

@@ -287,7 +287,24 @@ def _footnotes(runs: pd.DataFrame, ceiling: Ceiling, stopped: Iterable[str]) -> 
     if runs["llm_calls"].any():
         costs += " plus the language models' share of their servers' GPUs (measured; none on a CPU)"
     costs += "; all costs and counts are means per run."
-    return (*notes, *_fallbacks(runs), ("gpu_hours", costs))
+    return (*notes, *_unscored(runs), *_fallbacks(runs), ("gpu_hours", costs))
+
+
+def _unscored(runs: pd.DataFrame) -> list[tuple[str, str]]:
+    """How many trials of each strategy failed, for the benchmark has no score of their architectures."""
+    sentences = [
+        f"{strategy} {int(group['unscored'].sum())} of {int(group['trials'].sum())}"
+        for strategy, group in runs.groupby("strategy", sort=False)
+        if group["unscored"].any()
+    ]
+    if not sentences:
+        return []
+    return [
+        (
+            "strategy",
+            f"Trials that failed, because their architecture cannot be scored: {'; '.join(sentences)}.",
+        )
+    ]
 
 
 def _fallbacks(runs: pd.DataFrame) -> list[tuple[str, str]]:

@@ -103,8 +103,9 @@ class ProxyBenchmark(Benchmark):
             )
         score = self._score(arch)
         if score.value is None:
-            text = self.space.format(arch)
-            raise ScoreError(f"proxy {self.proxy!r} cannot score {text}: {score.problem}", score.seconds)
+            raise ScoreError(
+                f"proxy {self.proxy!r} cannot score this architecture: {score.problem}", score.seconds
+            )
         return Evaluation(score.value, fidelity, None, score.seconds, "measured")
 
     def _score(self, arch: Architecture) -> ProxyScore:

@@ -134,8 +134,8 @@ class Trial(_Part):
     """A line of ``trajectory.jsonl``."""
 
     trial: int
-    state: Literal["complete", "pruned"]
-    valid: float
+    state: Literal["complete", "pruned", "failed"]
+    valid: float | None
     gpu_seconds: float
     attributes: dict[str, Any] = Field(default_factory=dict)
 

@@ -338,9 +338,10 @@ def _trial_points(
     seconds = 0.0
     for trial, timestamp in zip(trials, timestamps, strict=True):
         step, valid = trial.trial, trial.valid
-        yield Point("valid", valid, timestamp, step)
+        if valid is not None:
+            yield Point("valid", valid, timestamp, step)
         # A trial that was stopped early was scored at a lower fidelity: no rival to the others.
-        if trial.state == "complete" and valid == valid:
+        if trial.state == "complete" and valid is not None and valid == valid:
             best = valid if best is None else better(best, valid)
         if best is not None:
             yield Point("best_valid", best, timestamp, step)

@@ -254,8 +254,8 @@ def test_a_worker_that_dies_takes_no_other_run_with_it(tmp_path: Path, plugin: C
     found = statuses(tmp_path / "results" / "s")
     assert {s for run, s in found.items() if "dying" in run} == {"failed"}
     assert {s for run, s in found.items() if "lm_searcher" in run} == {"complete"}
-    # What was answered is in the transcripts, and is not asked twice. What was in flight when a process died is: each of
-    # two deaths takes at most the three other runs with it.
+    # What was answered is in the transcripts, and is not asked twice. What was in flight when a process died is:
+    # each of two deaths takes at most the three other runs with it.
     bodies = [json.dumps(request, sort_keys=True) for request in server.requests]
     assert len(bodies) - len(set(bodies)) <= 6
 

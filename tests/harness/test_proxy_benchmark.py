@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -17,6 +18,8 @@ from harness.benchmarks.proxy import ProxyBenchmark
 from harness.errors import DataError
 from harness.errors import ScoreError
 from harness.errors import SpecError
+from harness.models import Models
+from harness.store import JsonLines
 from harness.task import Task
 from tests.harness.command import harness
 from tests.harness.command import refused
@@ -48,6 +51,22 @@ class Skips(Proxy):
         return float("nan") if space.ncode(arch) == "444444" else self.weight * arch.count(1)
 """
 
+PICKY = """
+from harness.errors import ScoreError
+from harness.proxies import Proxy
+
+class Picky(Proxy):
+    description = "The number of convolutions."
+
+    def __init__(self, refused: str = "01"):
+        self.refused = refused
+
+    def score(self, space, arch, dataset):
+        if space.ncode(arch)[0] in self.refused:
+            raise ScoreError(f"it begins with {' or '.join(self.refused)}.")
+        return float(sum(i in (2, 3) for i in arch))
+"""
+
 YAML = """
 tracking: {uri: null}
 sweeps:
@@ -65,6 +84,13 @@ def skips(plugin: Callable[..., None], tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setenv("HARNESS_DATA", str(tmp_path / "data"))
     scoring._make_benchmark.cache_clear()
     plugin(SKIPS, {"skips": "Skips"}, group="harness.proxies")
+
+
+@pytest.fixture
+def picky(plugin: Callable[..., None], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_DATA", str(tmp_path / "data"))
+    scoring._make_benchmark.cache_clear()
+    plugin(PICKY, {"picky": "Picky"}, group="harness.proxies")
 
 
 def plan(
@@ -172,8 +198,74 @@ def test_what_cannot_be_scored_gets_no_number(skips: None) -> None:
     benchmark = ProxyBenchmark("skips")
     with pytest.raises(ScoreError, match="this cell has no output"):
         benchmark.evaluate(benchmark.space.from_ncode("000000"), fidelity=0, seed=None)
-    with pytest.raises(ScoreError, match=r"'skips' cannot score \|avg_pool_3x3~0.*: the score is nan"):
+    with pytest.raises(ScoreError, match=r"'skips' cannot score this architecture: the score is nan"):
         benchmark.evaluate(benchmark.space.from_ncode("444444"), fidelity=0, seed=None)
+
+
+def test_a_score_is_computed_once_and_costs_the_same_ever_after(tmp_path: Path, skips: None) -> None:
+    (spec,) = plan(tmp_path, "{name: proxy, proxy: skips}", trials=20)
+    trajectories = []
+    for folder in ("a", "b"):
+        scoring._make_benchmark.cache_clear()
+        search.run(spec, tmp_path / folder)
+        trajectories.append((tmp_path / folder / "trajectory.jsonl").read_bytes())
+    assert trajectories[0] == trajectories[1]
+    assert any(row["gpu_seconds"] > 0.01 for row in rows(tmp_path / "b"))
+
+
+def test_a_trial_without_a_score_fails_and_the_run_goes_on(tmp_path: Path, picky: None) -> None:
+    (spec,) = plan(tmp_path, "{name: proxy, proxy: picky}", trials=40)
+    assert search.run(spec, tmp_path / "run").status == "complete"
+    trials = rows(tmp_path / "run")
+    failed = [row for row in trials if row["state"] == "failed"]
+    assert {row["ncode"][0] in "01" for row in failed} == {True}
+    assert {row["ncode"][0] in "01" for row in trials if row not in failed} == {False}
+    assert 0 < len(failed) < 40
+    assert all(row["valid"] is None and row["problem"].endswith("it begins with 0 or 1.") for row in failed)
+    record = json.loads((tmp_path / "run/run.json").read_text())
+    assert record["totals"]["trials"] == 40
+    assert record["recommendation"]["ncode"][0] not in "01"
+    # Cut off anywhere, it goes on to the same bytes.
+    whole = (tmp_path / "run/trajectory.jsonl").read_bytes()
+    lines = whole.splitlines(keepends=True)
+    (tmp_path / "run/trajectory.jsonl").write_bytes(b"".join(lines[:17]))
+    (tmp_path / "run/run.json").write_text(json.dumps(record | {"status": "running"}))
+    assert search.run(spec, tmp_path / "run").status == "complete"
+    assert (tmp_path / "run/trajectory.jsonl").read_bytes() == whole
+
+
+def test_a_strategy_learns_why_a_trial_failed(tmp_path: Path, picky: None) -> None:
+    (spec,) = plan(tmp_path, "{name: proxy, proxy: picky}", trials=40)
+    benchmark = scoring.make_benchmark(spec.benchmark.name, spec.benchmark.params)
+    made = search.Search(spec, benchmark, Models())
+    with closing(JsonLines(tmp_path / "t")) as trajectory, closing(JsonLines(tmp_path / "s")) as timings:
+        made.go(trajectory, timings)
+    history = made.strategy.history(made.study, made.space)
+    failed = [row for row in JsonLines(tmp_path / "t").rows if row["state"] == "failed"]
+    assert [(f.number, f.problem) for f in history.failures] == [(r["trial"], r["problem"]) for r in failed]
+    assert len(history.trials) + len(history.failures) == 40
+    assert {f.architecture for f in history.failures} <= history.seen
+
+
+def test_a_run_of_which_nothing_can_be_scored_ends(tmp_path: Path, picky: None) -> None:
+    (spec,) = plan(tmp_path, "{name: proxy, proxy: picky, settings: {refused: '01234'}}", trials=12)
+    assert search.run(spec, tmp_path / "run").status == "complete"
+    record = json.loads((tmp_path / "run/run.json").read_text())
+    assert record["recommendation"] is None
+    assert {row["state"] for row in rows(tmp_path / "run")} == {"failed"}
+
+
+def test_reports_and_mlflow_tell_of_failed_trials(tmp_path: Path, picky: None) -> None:
+    (tmp_path / "experiments.yaml").write_text(YAML % ("{name: proxy, proxy: picky}", 40, "noise: mean"))
+    harness("run", cwd=tmp_path)
+    failed = sum(
+        row["state"] == "failed"
+        for row in rows(tmp_path / "results/s/proxy/regularized_evolution/seed-0")
+    )
+    report = (tmp_path / "results/s/report/report.md").read_text()
+    assert f"cannot be scored: regularized_evolution {failed} of 40." in report
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    assert "1 logged" in harness("track", "results/s", "--uri", uri, cwd=tmp_path).stdout
 
 
 def test_a_list_makes_a_benchmark_of_each_proxy(tmp_path: Path) -> None:
