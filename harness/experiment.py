@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import collections.abc
+import contextlib
 import hashlib
 import inspect
-import itertools
 import json
 import re
 import sys
@@ -13,26 +13,34 @@ import typing
 from functools import cache
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 from typing import Annotated
 from typing import Any
+from typing import ClassVar
 from typing import Literal
 
 from pydantic import BaseModel
+from pydantic import BeforeValidator
 from pydantic import ConfigDict
+from pydantic import Discriminator
 from pydantic import Field
+from pydantic import Tag
 from pydantic import ValidationError
 from pydantic import create_model
 from pydantic import field_validator
-from pydantic import model_validator
 from pydantic_core import PydanticCustomError
 
 from harness import registry
 from harness import scoring
 from harness.budget import Budget
+from harness.entries import LABEL
+from harness.entries import BenchmarkEntry
+from harness.entries import StrategyEntry
 from harness.errors import SpecError
 from harness.errors import unknown_name
 from harness.models import Replay
+from harness.ranking.entry import Ranking
 from harness.section import Section
 from harness.store import TRANSCRIPTS
 from harness.strategy import Strategy
@@ -48,62 +56,8 @@ if TYPE_CHECKING:
 
 Location = tuple[str | int, ...]
 
-_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
-_MOST_LETTERS = 100
 _MOST_SEEDS = 1_000_000
-# Names of the sweep's own files and folders.
-_RESERVED = {"report", "sweep.json", "sweep.tmp"}
-_ENGINE_PARAMETERS = {"self", "space", "seed"}
-
-
-class _Named(BaseModel):
-    """An entry that names a registered class; the other keys are its keyword arguments."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="allow")
-
-    name: str
-    label: str | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _name_alone(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
-
-    @field_validator("label")
-    @classmethod
-    def _label_is_a_folder_name(cls, value: str | None) -> str | None:
-        if value is not None and not (
-            _LABEL.fullmatch(value) and len(value) <= _MOST_LETTERS and value not in _RESERVED
-        ):
-            raise ValueError(
-                "a label names a folder: letters, digits, '.', '_', '+' and '-', the first a letter or digit, "
-                f"at most {_MOST_LETTERS}, and none of {', '.join(sorted(_RESERVED))}"
-            )
-        return value
-
-    @property
-    def params(self) -> dict[str, Any]:
-        return dict(self.__pydantic_extra__ or {})
-
-
-class StrategyEntry(_Named):
-    """A strategy of a sweep: its registered name, an optional label, and its hyper-parameters."""
-
-
-class BenchmarkEntry(_Named):
-    """A benchmark of a sweep. A parameter given as a list makes one benchmark of each item."""
-
-    def expand(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Label and parameters of each benchmark that this entry stands for."""
-        lists = {k: v for k, v in self.params.items() if isinstance(v, list)}
-        if empty := [key for key, values in lists.items() if not values]:
-            raise SpecError(f"`{empty[0]}` is an empty list; give at least one value.")
-        for values in itertools.product(*lists.values()):
-            params = self.params | dict(zip(lists, values, strict=True))
-            marks = list(values)
-            if "dataset" in params and "dataset" not in lists and self.label is None:
-                marks.insert(0, params["dataset"])
-            yield "-".join([self.label or self.name, *map(str, marks)]), params
+_ENGINE_PARAMETERS = frozenset({"space", "seed"})
 
 
 class Objective(Section):
@@ -121,6 +75,11 @@ class Objective(Section):
 class Sweep(Section):
     """All runs of one entry of ``experiments.yaml``: strategies x benchmarks x seeds."""
 
+    hints: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {"scorers": "`scorers` belong to a sweep of another kind; add `kind: ranking`."}
+    )
+
+    kind: Literal["search"] = "search"
     description: str = ""
     benchmarks: Annotated[list[BenchmarkEntry], Field(min_length=1)]
     strategies: Annotated[list[StrategyEntry], Field(min_length=1)]
@@ -132,6 +91,28 @@ class Sweep(Section):
     @classmethod
     def _seeds_in_any_form(cls, value: Any) -> Any:
         return parse_seeds(value)
+
+
+def _kind(value: Any) -> str:
+    return (
+        str(value.get("kind", "search")) if isinstance(value, dict) else str(getattr(value, "kind", "search"))
+    )
+
+
+def _kind_is_known(value: Any) -> Any:
+    if _kind(value) not in _KINDS:
+        message = unknown_name("kind of sweep", _kind(value), _KINDS)
+        raise PydanticCustomError("unknown_key", "{message}", {"key": "kind", "message": message})
+    return value
+
+
+_KINDS = ("ranking", "search")
+AnySweep = Annotated[
+    Annotated[Sweep, Tag("search")] | Annotated[Ranking, Tag("ranking")],
+    Discriminator(_kind),
+    BeforeValidator(_kind_is_known),
+]
+"""An entry of ``sweeps``; without ``kind`` it is a sweep of searches."""
 
 
 class Tracking(Section):
@@ -180,13 +161,13 @@ class Experiments(Section):
     replay: Replay = "auto"
     tracking: Tracking = Tracking()
     models: dict[str, ModelEntry] = Field(default_factory=dict)
-    sweeps: Annotated[dict[str, Sweep], Field(min_length=1)]
+    sweeps: Annotated[dict[str, AnySweep], Field(min_length=1)]
 
     @field_validator("sweeps")
     @classmethod
-    def _names_are_folder_names(cls, value: dict[str, Sweep]) -> dict[str, Sweep]:
+    def _names_are_folder_names(cls, value: dict[str, AnySweep]) -> dict[str, AnySweep]:
         for name in value:
-            if not _LABEL.fullmatch(name) or name == TRANSCRIPTS:
+            if not LABEL.fullmatch(name) or name == TRANSCRIPTS:
                 raise PydanticCustomError(
                     "sweep_name",
                     "a sweep's name names a folder: letters, digits, '.', '_', '+' and '-', and not "
@@ -319,7 +300,7 @@ class ExperimentsFile:
         except ValidationError as error:
             raise SpecError("\n".join(self._explain(error))) from None
 
-    def sweep(self, name: str | None) -> tuple[str, Sweep]:
+    def sweep(self, name: str | None) -> tuple[str, Sweep | Ranking]:
         """A sweep by name; the first one without.
 
         Raises:
@@ -336,7 +317,7 @@ class ExperimentsFile:
         """The specs of all runs of a sweep, every part of them checked against what is registered.
 
         Args:
-            name: A sweep of the file.
+            name: A sweep of the file, of kind ``search``.
             seeds: Takes the place of the sweep's seeds.
 
         Raises:
@@ -345,56 +326,69 @@ class ExperimentsFile:
         """
         sweep = self.experiments.sweeps[name]
         at: Location = ("sweeps", name)
+        if not isinstance(sweep, Sweep):
+            with self.locate(at):
+                raise SpecError(f"this sweep is of kind {sweep.kind!r}; it has no runs.")
         strategies = self._strategies(sweep, at)
         specs = []
-        benchmarks: dict[str, Named] = {}
-        for b, entry in enumerate(sweep.benchmarks):
-            here: Location = (*at, "benchmarks", b)
-            with self._locate(here):
-                cls = registry.load("benchmark", entry.name)
-            with self._locate(here):
-                expanded = list(entry.expand())
-            for label, raw in expanded:
-                params = self._arguments(cls, f"benchmark {entry.name!r}", raw, here, BenchmarkEntry)
-                with self._locate(here):
-                    if label in benchmarks:
-                        raise SpecError(f"two benchmarks have the label {label!r}; set `label` on one.")
-                    benchmark = scoring.make_benchmark(entry.name, params)
-                    objective = _checked_objective(sweep, benchmark, strategies)
-                for s, named in enumerate(strategies.values()):
-                    with self._locate((*at, "strategies", s)):
-                        _try(named, benchmark.space)
-                benchmarks[label] = Named(name=entry.name, params=params)
-                specs += [
-                    RunSpec(
-                        strategy=named,
-                        benchmark=benchmarks[label],
-                        objective=objective,
-                        budget=sweep.budget,
-                        seed=seed,
-                        models={model: self._identity(model) for model in _models_of(named)},
-                        labels=Labels(sweep=name, benchmark=label, strategy=strategy_label),
-                    )
-                    for strategy_label, named in strategies.items()
-                    for seed in (sweep.seeds if seeds is None else seeds)
-                ]
+        for here, label, named, benchmark in self.benchmarks(name):
+            with self.locate(here):
+                objective = _checked_objective(sweep, benchmark, strategies)
+            for s, strategy in enumerate(strategies.values()):
+                with self.locate((*at, "strategies", s)):
+                    _try(strategy, benchmark.space)
+            specs += [
+                RunSpec(
+                    strategy=strategy,
+                    benchmark=named,
+                    objective=objective,
+                    budget=sweep.budget,
+                    seed=seed,
+                    models={model: self._identity(model) for model in _models_of(strategy)},
+                    labels=Labels(sweep=name, benchmark=label, strategy=strategy_label),
+                )
+                for strategy_label, strategy in strategies.items()
+                for seed in (sweep.seeds if seeds is None else seeds)
+            ]
         self._no_run_twice(specs, at)
         return specs
+
+    def benchmarks(self, name: str) -> Iterator[tuple[Location, str, Named, Benchmark]]:
+        """Each benchmark of a sweep: where the file says it, its label, its name with arguments, and itself.
+
+        Raises:
+            SpecError: As :meth:`plan`.
+            DataError: Data that a benchmark needs are missing.
+        """
+        labels = set()
+        for b, entry in enumerate(self.experiments.sweeps[name].benchmarks):
+            here: Location = ("sweeps", name, "benchmarks", b)
+            with self.locate(here):
+                cls = registry.load("benchmark", entry.name)
+                expanded = list(entry.expand())
+            for label, raw in expanded:
+                params = self.arguments(cls, f"benchmark {entry.name!r}", raw, here, BenchmarkEntry)
+                with self.locate(here):
+                    if label in labels:
+                        raise SpecError(f"two benchmarks have the label {label!r}; set `label` on one.")
+                    benchmark = scoring.make_benchmark(entry.name, params)
+                labels.add(label)
+                yield here, label, Named(name=entry.name, params=params), benchmark
 
     def model(self, name: str) -> dict[str, Any]:
         """Checked keyword arguments of a model's server."""
         entry = self.experiments.models[name]
         here = ("models", name)
-        with self._locate(here):
+        with self.locate(here):
             cls = registry.load("model", entry.kind)
-        return self._arguments(cls, f"model kind {entry.kind!r}", entry.params, here, ModelEntry)
+        return self.arguments(cls, f"model kind {entry.kind!r}", entry.params, here, ModelEntry)
 
     def _no_run_twice(self, specs: list[RunSpec], at: Location) -> None:
         first: dict[str, RunSpec] = {}
         for spec in specs:
             other = first.setdefault(spec.id, spec)
             if other is not spec:
-                with self._locate(at):
+                with self.locate(at):
                     raise SpecError(
                         f"{spec.path} and {other.path} are the same run under two labels; drop one, or change a "
                         "parameter."
@@ -405,7 +399,7 @@ class ExperimentsFile:
         kind = self.experiments.models[model].kind
         params = self.model(model)
         cls = registry.load("model", kind)
-        with self._locate(("models", model)):
+        with self.locate(("models", model)):
             _make(cls, f"model {model!r}", params)
         return {"kind": kind} | {k: v for k, v in params.items() if k not in cls.operational_parameters}
 
@@ -413,7 +407,7 @@ class ExperimentsFile:
         strategies: dict[str, Named] = {}
         for s, entry in enumerate(sweep.strategies):
             here: Location = (*at, "strategies", s)
-            with self._locate(here):
+            with self.locate(here):
                 cls = registry.load("strategy", entry.name)
                 if not (isinstance(cls, type) and issubclass(cls, Strategy)):
                     raise SpecError(f"strategy {entry.name!r} is no subclass of harness.strategy.Strategy.")
@@ -422,7 +416,7 @@ class ExperimentsFile:
                 model = entry.params.get(parameter)
                 if model is None and not arguments[parameter].is_required():
                     continue
-                with self._locate((*here, parameter)):
+                with self.locate((*here, parameter)):
                     if model is None:
                         raise SpecError(
                             f"strategy {entry.name!r} needs `{parameter}`, the name of an entry of `models`: "
@@ -430,22 +424,33 @@ class ExperimentsFile:
                         )
                     if not isinstance(model, str) or model not in self.experiments.models:
                         raise SpecError(unknown_name("model", str(model), self.experiments.models))
-            params = self._arguments(cls, f"strategy {entry.name!r}", entry.params, here, StrategyEntry)
+            params = self.arguments(cls, f"strategy {entry.name!r}", entry.params, here, StrategyEntry)
             label = entry.label or entry.name
-            with self._locate(here):
+            with self.locate(here):
                 if label in strategies:
                     raise SpecError(f"two strategies have the label {label!r}; set `label` on one.")
             strategies[label] = Named(name=entry.name, params=params)
         return strategies
 
-    def _arguments(
+    def arguments(
         self, cls: type, what: str, raw: Mapping[str, Any], here: Location, entry: type[BaseModel]
     ) -> dict[str, Any]:
-        """Checked keyword arguments of a class; ``entry`` has the keys that may stand beside them."""
+        """Checked keyword arguments of a registered class, every default among them.
+
+        Args:
+            cls: The class.
+            what: It, for messages.
+            raw: What the file says.
+            here: Where the file says it.
+            entry: Has the keys that may stand beside the arguments.
+
+        Raises:
+            SpecError: An argument is unknown, missing, or of a wrong type; names file, line and key.
+        """
         model = arguments_model(cls)
         for key in raw:
             if key not in model.model_fields:
-                with self._locate((*here, key)):
+                with self.locate((*here, key)):
                     known = {*model.model_fields, *entry.model_fields}
                     raise SpecError(unknown_name(f"parameter of {what}", key, known))
         try:
@@ -454,7 +459,7 @@ class ExperimentsFile:
         except ValidationError as error:
             raise SpecError("\n".join(self._explain(error, here))) from None
         except (TypeError, ValueError) as error:
-            with self._locate(here):
+            with self.locate(here):
                 raise SpecError(f"{what} takes numbers, texts and lists: {error}.") from None
         # With every default, so that a run's identity does not hang on what they are in this version.
         arguments: dict[str, Any] = checked.model_dump(mode="json")
@@ -462,18 +467,17 @@ class ExperimentsFile:
 
     def _explain(self, error: ValidationError, at: Location = ()) -> Iterator[str]:
         for detail in error.errors():
-            location = [*at, *detail["loc"]]
+            location = [*at, *_without_kind(detail["loc"])]
             if "key" in detail.get("ctx", {}):
                 location.append(detail["ctx"]["key"])
             yield f"{self._file.where(tuple(location))}: {_sentence(detail)}"
 
-    def _locate(self, location: Location) -> _Located:
+    def locate(self, location: Location) -> contextlib.AbstractContextManager[None]:
+        """Puts file, line and key before the message of a :class:`SpecError` raised inside."""
         return _Located(self._file, location)
 
 
-class _Located:
-    """Puts file, line and key before the message of a :class:`SpecError` raised inside."""
-
+class _Located(contextlib.AbstractContextManager[None]):
     def __init__(self, file: YamlFile, location: Location) -> None:
         self._where = file.where(location)
 
@@ -483,6 +487,11 @@ class _Located:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if isinstance(error, SpecError):
             raise SpecError(f"{self._where}: {error}") from None
+
+
+def _without_kind(location: Location) -> Location:
+    """A place in the file, without the word with which pydantic names the kind of a sweep."""
+    return (*location[:2], *location[3:]) if location[:1] == ("sweeps",) and len(location) > 2 else location
 
 
 def _sentence(detail: Any) -> str:
@@ -556,14 +565,15 @@ def arguments_model(cls: type) -> type[BaseModel]:
     """A pydantic model of a registered class's keyword arguments, made from its signature.
 
     Where ``__init__`` takes ``**options`` for its base class, the keyword arguments of the base class are among
-    them. The names that the engine fills in (``space``, ``seed``) are left out; arguments that name a language
-    model are names here.
+    them. The names that the engine fills in for a strategy (``space``, ``seed``) are left out; arguments that name a
+    language model are names here.
     """
     by_name = set(getattr(cls, "model_parameters", ()))
+    filled_in = _ENGINE_PARAMETERS if issubclass(cls, Strategy) else frozenset()
     fields: dict[str, Any] = {}
     names = vars(typing) | vars(collections.abc)
     for parameter, owner in _parameters(cls):
-        if parameter.name in _ENGINE_PARAMETERS or parameter.name in fields:
+        if parameter.name == "self" or parameter.name in filled_in or parameter.name in fields:
             continue
         # Annotations may be text, with names that their module imports for type checkers only.
         names |= vars(sys.modules[owner.__module__])
@@ -600,6 +610,7 @@ def _parameters(cls: type) -> Iterator[tuple[inspect.Parameter, type]]:
 
 
 __all__ = [
+    "AnySweep",
     "BenchmarkEntry",
     "Experiments",
     "ExperimentsFile",
@@ -607,6 +618,7 @@ __all__ = [
     "ModelEntry",
     "Named",
     "Objective",
+    "Ranking",
     "RunSpec",
     "StrategyEntry",
     "Sweep",

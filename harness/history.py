@@ -118,12 +118,15 @@ class Proposal:
         attributes: Small JSON values kept with the trial; a strategy finds them in its history.
         usage: What language models spent on it.
         rejected: How many replies were thrown away on the way, by reason (``"illegal choice"``).
+        gpu_seconds: Seconds of a device, measured, that the strategy itself spent on it: on proxies, or on the training
+            of a supernet. Part of the run's cost; as all that is measured, no part of its trajectory.
     """
 
     architecture: Architecture
     attributes: Mapping[str, Any] = field(default_factory=dict)
     usage: Usage | None = None
     rejected: Mapping[str, int] = field(default_factory=dict)
+    gpu_seconds: float = field(default=0.0, compare=False)
 
 
 class Exhausted(Exception):

@@ -347,6 +347,8 @@ class Search:
                 llm_seconds=round(usage.seconds, 6),
                 evaluation_seconds=round(time.perf_counter() - asked, 6),
             )
+            if proposal.gpu_seconds:
+                timing["strategy_gpu_seconds"] = round(proposal.gpu_seconds, 6)
             if usage.log:
                 timing["llm_gpu_seconds"] = round(usage.gpu_seconds, 6)
                 timing["calls"] = _calls(usage)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
+from typing import ClassVar
 
 from pydantic import BaseModel
 from pydantic import ConfigDict
@@ -13,9 +16,14 @@ from harness.errors import unknown_name
 
 
 class Section(BaseModel):
-    """A frozen, strictly validated mapping. An unknown key is an error that names near misses."""
+    """A frozen, strictly validated mapping. An unknown key is an error that names near misses.
+
+    Attributes:
+        hints: What is said of unknown keys that have a place elsewhere.
+    """
 
     model_config = ConfigDict(frozen=True, strict=True)
+    hints: ClassVar[Mapping[str, str]] = MappingProxyType({})
 
     @model_validator(mode="before")
     @classmethod
@@ -24,9 +32,6 @@ class Section(BaseModel):
             return value
         for key in value:
             if key not in cls.model_fields:
-                raise PydanticCustomError(
-                    "unknown_key",
-                    "{message}",
-                    {"key": key, "message": unknown_name("key", str(key), cls.model_fields)},
-                )
+                message = cls.hints.get(key) or unknown_name("key", str(key), cls.model_fields)
+                raise PydanticCustomError("unknown_key", "{message}", {"key": key, "message": message})
         return value

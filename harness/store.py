@@ -64,6 +64,8 @@ class Timing(TypedDict):
     search_seconds: float
     llm_seconds: float
     evaluation_seconds: float
+    # Where the strategy itself computes on a device.
+    strategy_gpu_seconds: NotRequired[float]
     # Where a language model was asked.
     llm_gpu_seconds: NotRequired[float]
     calls: NotRequired[list[dict[str, Any]]]

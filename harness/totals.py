@@ -20,8 +20,12 @@ if TYPE_CHECKING:
     from harness.store import Timing
 
 TOKENS = ("calls", "prompt_tokens", "completion_tokens")
-_SECONDS: tuple[Literal["search_seconds", "llm_seconds", "llm_gpu_seconds", "evaluation_seconds"], ...] = (
+_SECONDS: tuple[
+    Literal["search_seconds", "strategy_gpu_seconds", "llm_seconds", "llm_gpu_seconds", "evaluation_seconds"],
+    ...,
+] = (
     "search_seconds",
+    "strategy_gpu_seconds",
     "llm_seconds",
     "llm_gpu_seconds",
     "evaluation_seconds",
@@ -47,7 +51,7 @@ class Totals:
         self._rejected.update(row.get("rejected", {}))
         self._llm.update(row.get("llm", {}))
         for key in _SECONDS:
-            # Timings of trials without a model lack its seconds.
+            # Timings lack the seconds of what a strategy does not use.
             self._seconds[key] += timing.get(key, 0.0)
 
     def add_attempt(self, usage: Usage, rejected: Mapping[str, int], search_seconds: float) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 MEASURES = (
     "gpu_hours",
     "evaluation_gpu_hours",
+    "strategy_gpu_hours",
     "llm_gpu_hours",
     "llm_calls",
     "prompt_tokens",
@@ -38,10 +39,10 @@ def cost_sheet(results: Results, table: pd.DataFrame) -> Sheet | None:
         table: What :func:`reports.tables.run_table` gives.
 
     Returns:
-        The table, raw numbers with standard deviations; ``None`` where no run called a language model, for then
-        the tables of the benchmarks say it all.
+        The table, raw numbers with standard deviations; ``None`` where evaluations are all that costs anything, for
+        then the tables of the benchmarks say it all.
     """
-    if not results.runs["llm_calls"].any():
+    if not results.runs[["llm_calls", "strategy_gpu_seconds"]].any(axis=None):
         return None
     finished = table[results.runs["finished"]]
     rows = []
@@ -58,6 +59,13 @@ def cost_sheet(results: Results, table: pd.DataFrame) -> Sheet | None:
         *group_columns(),
         Column("gpu_hours", "GPU hours", amount("gpu_hours_mean"), "GPU h"),
         Column("evaluation_gpu_hours", "of evaluation", amount("evaluation_gpu_hours_mean"), "of evaluation"),
+        Column(
+            "strategy_gpu_hours",
+            "of strategies",
+            amount("strategy_gpu_hours_mean"),
+            "of strategies",
+            optional=True,
+        ),
         Column("llm_gpu_hours", "of LLMs", amount("llm_gpu_hours_mean"), "of LLMs"),
         Column("llm_calls", "LLM calls", count("llm_calls_mean"), "LLM calls"),
         Column("prompt_tokens", "Prompt tokens", count("prompt_tokens_mean"), "Prompt tokens"),
@@ -70,9 +78,10 @@ def cost_sheet(results: Results, table: pd.DataFrame) -> Sheet | None:
     return Sheet(
         name="costs",
         title="Costs",
-        caption="Means per finished run. The GPU hours of a language model are its requests' share of the time of its "
-        "server's GPUs, none for a server on a CPU or one whose hardware is not known. LLM seconds are those waited "
-        "for replies; a reply from a transcript counts what it took when it was first given.",
+        caption="Means per finished run. The GPU hours of a strategy are those that it computes itself, on proxies or "
+        "a supernet, measured. The GPU hours of a language model are its requests' share of the time of its server's "
+        "GPUs, none for a server on a CPU or one whose hardware is not known. LLM seconds are those waited for "
+        "replies; a reply from a transcript counts what it took when it was first given.",
         frame=pd.DataFrame(rows),
         wide=lay_out(columns, rows, names=2),
         narrow=lay_out(columns, rows, names=2, narrow=True),

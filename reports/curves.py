@@ -134,12 +134,11 @@ def panels(results: Results, label: str, ceiling: Ceiling) -> tuple[Panel, Panel
 
 
 def _gpu_hours(trials: pd.DataFrame, timings: pd.DataFrame | None) -> Floats:
-    """GPU hours of each trial, its evaluation and the models that proposed it together."""
+    """GPU hours of each trial: its evaluation, and what its strategy and the models spent on proposing it."""
     seconds = trials.set_index("trial")["gpu_seconds"]
     if timings is not None:
-        seconds = seconds.add(
-            timings.set_index("trial")["llm_gpu_seconds"].reindex(seconds.index, fill_value=0)
-        )
+        proposing = timings.set_index("trial")[["llm_gpu_seconds", "strategy_gpu_seconds"]].sum(axis=1)
+        seconds = seconds.add(proposing.reindex(seconds.index, fill_value=0))
     return seconds.to_numpy() / 3600
 
 

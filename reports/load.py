@@ -6,6 +6,7 @@ import json
 import math
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     from reports.records import Run
 
 COUNTS = ("rejected", "llm_calls", "prompt_tokens", "completion_tokens")
-SECONDS = ("search_seconds", "llm_seconds", "evaluation_seconds", "llm_gpu_seconds")
+SECONDS = ("search_seconds", "llm_seconds", "evaluation_seconds", "llm_gpu_seconds", "strategy_gpu_seconds")
+_OPTIONAL_SECONDS = ("llm_gpu_seconds", "strategy_gpu_seconds")
 
 FALLBACK = "fallback"
 """``source`` of a trial that a strategy drew at random because its model gave nothing usable."""
@@ -346,6 +348,10 @@ def _llm(key: str) -> _Column:
     return _Column(lambda line: line["llm"][key] if "llm" in line else 0, int)
 
 
+def _or_none_spent(key: str, line: dict[str, Any]) -> Any:
+    return line.get(key, 0.0)
+
+
 _TRIAL_COLUMNS = {
     "trial": _plain("trial", int),
     "ncode": _plain("ncode", object),
@@ -363,10 +369,8 @@ _TRIAL_COLUMNS = {
     "completion_tokens": _llm("completion_tokens"),
 }
 _TIMING_COLUMNS = {"trial": _plain("trial", int)} | {
-    # GPU seconds of models are there only where a model was called.
-    key: _Column(lambda line: line.get("llm_gpu_seconds", 0.0), float)
-    if key == "llm_gpu_seconds"
-    else _plain(key, float)
+    # Seconds of models, and of a strategy's own devices, are there only where there were any.
+    key: _Column(partial(_or_none_spent, key), float) if key in _OPTIONAL_SECONDS else _plain(key, float)
     for key in SECONDS
 }
 _CALLS = _optional("calls", list)

@@ -82,6 +82,7 @@ class _Totals(BaseModel):
     llm_seconds: float = 0.0
     evaluation_seconds: float = 0.0
     llm_gpu_seconds: float = 0.0
+    strategy_gpu_seconds: float = 0.0
 
 
 class _Recommendation(BaseModel):

@@ -30,6 +30,7 @@ FLOOR = "random_search"
 MEASURES = (
     "gpu_hours",
     "evaluation_gpu_hours",
+    "strategy_gpu_hours",
     "llm_gpu_hours",
     "llm_seconds",
     "llm_calls",
@@ -94,9 +95,11 @@ def run_table(results: Results, scores: pd.DataFrame) -> pd.DataFrame:
     frame = runs[["benchmark", "strategy", "seed", "status", "ncode", "text"]].copy()
     frame[list(SPLITS)] = scores
     evaluation, llm = runs["gpu_seconds"] / 3600, runs["llm_gpu_seconds"] / 3600
+    strategy = runs["strategy_gpu_seconds"] / 3600
     measures = runs.assign(
-        gpu_hours=evaluation + llm,
+        gpu_hours=evaluation + llm + strategy,
         evaluation_gpu_hours=evaluation,
+        strategy_gpu_hours=strategy,
         llm_gpu_hours=llm,
         llm_tokens=runs["prompt_tokens"] + runs["completion_tokens"],
     )
@@ -286,6 +289,8 @@ def _footnotes(runs: pd.DataFrame, ceiling: Ceiling, stopped: Iterable[str]) -> 
     costs = f"Evaluation ({kinds})"
     if runs["llm_calls"].any():
         costs += " plus the language models' share of their servers' GPUs (measured; none on a CPU)"
+    if runs["strategy_gpu_seconds"].any():
+        costs += " plus what strategies compute themselves, on proxies or a supernet (measured)"
     costs += "; all costs and counts are means per run."
     return (*notes, *_unscored(runs), *_fallbacks(runs), ("gpu_hours", costs))
 

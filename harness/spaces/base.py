@@ -43,10 +43,13 @@ class Cost:
     Attributes:
         parameters: Number of trainable parameters.
         flops: Multiply-accumulate operations of one forward pass of one input, as the papers count FLOPs.
+        depth: Convolution and linear layers on the longest path from the input of the network to its output; 0
+            where no path connects the two. ``None`` where the space does not know it.
     """
 
     parameters: int
     flops: int
+    depth: int | None = None
 
 
 class SearchSpace:
@@ -60,7 +63,7 @@ class SearchSpace:
 
     Attributes:
         name: Registered name.
-        network_size: What :meth:`build_network` can vary, with the values that :meth:`cost` counts.
+        network_size: What ``size`` of :meth:`build_network` and :meth:`cost` can vary, with the usual values.
 
     Raises:
         SpaceError: A decision has no choice, or the same choice twice.
@@ -220,8 +223,13 @@ class SearchSpace:
         """One representative per isomorphism class; the architecture itself where none are defined."""
         return arch
 
-    def cost(self, arch: Architecture, dataset: str) -> Cost:
-        """Exact parameters and FLOPs on a data set.
+    def cost(self, arch: Architecture, dataset: str, size: Mapping[str, int] | None = None) -> Cost:
+        """Exact parameters, FLOPs and depth of the network of an architecture for a data set.
+
+        Args:
+            arch: The architecture.
+            dataset: Name of the data set.
+            size: See :meth:`build_network`.
 
         Raises:
             SpaceError: This space cannot compute them.

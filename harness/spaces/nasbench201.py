@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 from functools import cache
 from importlib.machinery import SourceFileLoader
+from itertools import islice
 from itertools import pairwise
 from itertools import product
 from types import MappingProxyType
@@ -28,8 +29,8 @@ _EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
 _NODES = (1, 2, 3)
 _SYNTAX = "|op~0|+|op~0|op~1|+|op~0|op~1|op~2|"
 
-_STAGE_CHANNELS = (16, 32, 64)
-_CELLS_PER_STAGE = 5
+_STAGES = 3
+_NONE = OPERATIONS.index("none")
 _KERNELS = {OPERATIONS.index("nor_conv_1x1"): 1, OPERATIONS.index("nor_conv_3x3"): 3}
 
 # Zero and input of an expression. They sort before and after the "(" of an operation, see _expression.
@@ -44,7 +45,7 @@ class NASBench201Space(SearchSpace):
     """
 
     name = "nasbench201"
-    network_size = MappingProxyType({"channels": _STAGE_CHANNELS[0], "cells": _CELLS_PER_STAGE})
+    network_size = MappingProxyType({"channels": 16, "cells": 5})
 
     def __init__(self) -> None:
         super().__init__({f"{source}->{target}": OPERATIONS for source, target in _EDGES})
@@ -98,33 +99,41 @@ class NASBench201Space(SearchSpace):
         """
         return _representatives()[self.index(arch)]
 
-    def cost(self, arch: Architecture, dataset: str) -> Cost:
-        """Exact trainable parameters and multiply-accumulates of the network that the benchmark trains.
+    def cost(self, arch: Architecture, dataset: str, size: Mapping[str, int] | None = None) -> Cost:
+        """Exact trainable parameters, multiply-accumulates and depth; by default of the network that is trained.
 
         The network: a 3x3 stem to 16 channels, three stages of five cells at 16, 32 and 64 channels, a
         residual block of stride 2 between stages, batch normalisation, global pooling and a linear
         classifier. Multiply-accumulates are those of convolutions and of the classifier. The official
         archives report this number plus one per class: their counter includes the classifier's bias.
 
+        A ``none`` edge is no edge of a path, so the depth is 0 where the input of the cell does not reach its
+        output, and otherwise 6 (stem, two of each residual block, classifier) and what the 15 cells add.
+
         Args:
             arch: The architecture.
             dataset: ``cifar10``, ``cifar100`` or ``ImageNet16-120``.
+            size: See :meth:`build_network`.
 
         Raises:
-            SpaceError: Unknown data set.
+            SpaceError: Unknown data set, or a size that there is not.
         """
         if dataset not in SHAPES:
             raise SpaceError(unknown_name("data set", dataset, SHAPES))
-        parameters, flops = _skeleton_cost(*SHAPES[dataset])
-        weights = dict.fromkeys(_KERNELS.values(), 0)
+        full = self.full_size(size)
+        width, cells = full["channels"], full["cells"]
+        classes, side = SHAPES[dataset]
+        parameters, flops, layers = _skeleton_cost(classes, side, width)
+        edges = dict.fromkeys(_KERNELS.values(), 0)
         for index in arch:
             if index in _KERNELS:
-                weights[_KERNELS[index]] += _CELLS_PER_STAGE
-        for channels, side in _stages(SHAPES[dataset][1]):
-            for kernel, convolutions in weights.items():
-                parameters += convolutions * _convolution(channels, channels, kernel)
-                flops += convolutions * kernel**2 * channels**2 * side**2
-        return Cost(parameters, flops)
+                edges[_KERNELS[index]] += 1
+        for channels, pixels in _stages(width, side):
+            for kernel, convolutions in edges.items():
+                parameters += cells * convolutions * _convolution(channels, channels, kernel)
+                flops += cells * convolutions * kernel**2 * channels**2 * pixels**2
+        deepest = _cell_depth(arch)
+        return Cost(parameters, flops, 0 if deepest is None else layers + _STAGES * cells * deepest)
 
     def build_network(
         self, arch: Architecture, dataset: str, size: Mapping[str, int] | None = None
@@ -241,9 +250,9 @@ def _term(operation: int, source: str) -> str:
     return source if operation == 1 else f"({source})@{OPERATIONS[operation]}"
 
 
-def _stages(side: int) -> list[tuple[int, int]]:
+def _stages(width: int, side: int) -> list[tuple[int, int]]:
     """Channels, and pixels per side, of each stage."""
-    return [(channels, side >> halvings) for halvings, channels in enumerate(_STAGE_CHANNELS)]
+    return [(width << stage, side >> stage) for stage in range(_STAGES)]
 
 
 def _convolution(inputs: int, outputs: int, kernel: int) -> int:
@@ -251,17 +260,29 @@ def _convolution(inputs: int, outputs: int, kernel: int) -> int:
     return kernel**2 * inputs * outputs + 2 * outputs
 
 
+def _cell_depth(cell: Sequence[int]) -> int | None:
+    """Convolutions on the longest path from input to output of the cell; ``None`` where there is no path."""
+    depths: list[int | None] = [0]
+    edges = iter(cell)
+    for node in _NODES:
+        incoming = list(zip(depths, islice(edges, node), strict=True))
+        arriving = [d + (op in _KERNELS) for d, op in incoming if d is not None and op != _NONE]
+        depths.append(max(arriving, default=None))
+    return depths[-1]
+
+
 @cache
-def _skeleton_cost(classes: int, side: int) -> tuple[int, int]:
-    """Parameters and multiply-accumulates of everything but the cells."""
-    stages = _stages(side)
-    channels = stages[0][0]
-    parameters = _convolution(3, channels, kernel=3)
-    flops = 9 * 3 * channels * side**2
+def _skeleton_cost(classes: int, side: int, width: int) -> tuple[int, int, int]:
+    """Parameters, multiply-accumulates and depth of everything but the cells."""
+    stages = _stages(width, side)
+    parameters = _convolution(3, width, kernel=3)
+    flops = 9 * 3 * width * side**2
+    depth = 1
     for (narrow, _), (wide, small) in pairwise(stages):
         # The residual block: 3x3 of stride 2, 3x3, and a 1x1 without normalisation on the pooled shortcut.
         parameters += _convolution(narrow, wide, 3) + _convolution(wide, wide, 3) + narrow * wide
         flops += (9 * narrow * wide + 9 * wide * wide + narrow * wide) * small**2
+        depth += 2
     features = stages[-1][0]
     parameters += 2 * features + (features + 1) * classes
-    return parameters, flops + features * classes
+    return parameters, flops + features * classes, depth + 1

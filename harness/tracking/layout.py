@@ -104,6 +104,7 @@ class _Totals(_Part):
     llm_seconds: float
     evaluation_seconds: float
     # Not in folders of earlier versions.
+    strategy_gpu_seconds: float = 0.0
     llm_gpu_seconds: float = 0.0
     llm_calls: int
     prompt_tokens: int

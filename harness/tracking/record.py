@@ -42,6 +42,7 @@ _TOTALS = (
     "duplicates",
     "rejected",
     "search_seconds",
+    "strategy_gpu_seconds",
     "llm_seconds",
     "llm_gpu_seconds",
     "evaluation_seconds",

@@ -55,6 +55,7 @@ _SUMS = (
     "prompt_tokens",
     "completion_tokens",
     "search_seconds",
+    "strategy_gpu_seconds",
     "llm_seconds",
     "llm_gpu_seconds",
     "fallbacks",

@@ -277,6 +277,7 @@ def test_a_child_run_holds_what_its_folder_holds(sweep: Path, uri: str) -> None:
         "search_seconds": 1.0,
         "llm_seconds": 2.0,
         "llm_gpu_seconds": 0.0,
+        "strategy_gpu_seconds": 0.0,
         "evaluation_seconds": 1.0,
         "seconds": 10.0,
     }
