@@ -137,6 +137,56 @@ def test_costs_are_those_of_the_official_archive(number):
         assert cost.flops + classes == round(run["flop"] * 1e6)
 
 
+@pytest.mark.parametrize(
+    ("cell", "depth"),
+    [
+        # Nothing reaches the output, though convolutions may lie on the way.
+        ("|none~0|+|none~0|none~1|+|none~0|none~1|none~2|", 0),
+        ("|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|none~0|none~1|none~2|", 0),
+        ("|none~0|+|none~0|nor_conv_3x3~1|+|none~0|nor_conv_3x3~1|nor_conv_3x3~2|", 0),
+        # Stem, two convolutions of each of the two residual blocks, classifier.
+        (
+            "|skip_connect~0|+|skip_connect~0|skip_connect~1|+|skip_connect~0|skip_connect~1|skip_connect~2|",
+            6,
+        ),
+        ("|none~0|+|none~0|none~1|+|avg_pool_3x3~0|none~1|none~2|", 6),
+        # And one, two or three in each of the 15 cells.
+        ("|none~0|+|none~0|none~1|+|nor_conv_1x1~0|none~1|none~2|", 21),
+        ("|skip_connect~0|+|none~0|nor_conv_3x3~1|+|nor_conv_3x3~0|none~1|avg_pool_3x3~2|", 21),
+        ("|none~0|+|nor_conv_3x3~0|none~1|+|nor_conv_3x3~0|none~1|nor_conv_1x1~2|", 36),
+        ("|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|none~0|none~1|nor_conv_3x3~2|", 51),
+        ("|nor_conv_1x1~0|+|none~0|nor_conv_3x3~1|+|none~0|none~1|skip_connect~2|", 36),
+    ],
+)
+def test_depth_counts_the_layers_of_the_longest_path(cell, depth):
+    assert SPACE.cost(SPACE.parse(cell), "cifar10").depth == depth
+    assert SPACE.cost(SPACE.parse(cell), "ImageNet16-120").depth == depth
+
+
+def test_depth_of_all_cells_is_that_of_their_longest_path():
+    paths = [("0->3",), ("0->1", "1->3"), ("0->2", "2->3"), ("0->1", "1->2", "2->3")]
+    for arch in SPACE:
+        cell = SPACE.params(arch)
+        along = [[cell[edge] for edge in path] for path in paths]
+        layers = [sum("conv" in op for op in operations) for operations in along if "none" not in operations]
+        assert SPACE.cost(arch, "cifar10").depth == (6 + 15 * max(layers) if layers else 0)
+
+
+def test_costs_of_another_size():
+    cell = SPACE.parse(CELL_0)
+    assert SPACE.cost(cell, "cifar10", {"channels": 16, "cells": 5}) == SPACE.cost(cell, "cifar10")
+    # By hand, at 2 channels and one cell, with two 1x1 convolutions: on an edge of c channels one has c² + 2c.
+    edges = 2 * sum(c * c + 2 * c for c in (2, 4, 8))
+    blocks = sum(9 * c * 2 * c + 4 * c + 9 * 4 * c * c + 4 * c + 2 * c * c for c in (2, 4))
+    small = SPACE.cost(cell, "cifar100", {"channels": 2, "cells": 1})
+    assert small.parameters == (27 * 2 + 4) + edges + blocks + 16 + 9 * 100
+    assert small.depth == 6 + 3
+    with pytest.raises(
+        SpaceError, match="unknown size of a network of 'nasbench201' 'cell', did you mean 'cells'"
+    ):
+        SPACE.cost(cell, "cifar10", {"cell": 1})
+
+
 def test_cost_of_an_unknown_data_set_names_the_known_ones():
     with pytest.raises(SpaceError, match="did you mean 'cifar10'"):
         SPACE.cost(SPACE.parse(CELL_0), "cifar-10")

@@ -8,11 +8,14 @@ import sys
 import numpy as np
 import pytest
 import torch
+import torch.fx
 from torch.utils.flop_counter import FlopCounterMode
 
 from harness.errors import SpaceError
 from harness.networks.nasbench201 import Cell
 from harness.networks.nasbench201 import Network
+from harness.networks.nasbench201 import Zero
+from harness.spaces import Architecture
 from harness.spaces import NASBench201Space
 from harness.spaces import SearchSpace
 from harness.spaces.nasbench201 import OPERATIONS
@@ -28,19 +31,77 @@ def operations(**edges: str) -> dict[str, str]:
     return {edge: chosen.get(edge, "none") for edge in SPACE.decisions}
 
 
+def counted(arch: Architecture, dataset: str, size: dict[str, int] | None) -> tuple[int, int]:
+    """Parameters and multiply-accumulates of the network, counted in it."""
+    # Shapes without numbers: nothing is computed.
+    with torch.device("meta"), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        network = SPACE.build_network(arch, dataset, size)
+        scores = network(torch.empty(1, 3, SIDES[dataset], SIDES[dataset]))
+    assert scores.shape == (1, {"cifar10": 10, "cifar100": 100, "ImageNet16-120": 120}[dataset])
+    # It counts a multiplication and an addition as two.
+    flops, odd = divmod(counter.get_total_flops(), 2)
+    assert not odd
+    return sum(weights.numel() for weights in network.parameters()), flops
+
+
+class _Tracer(torch.fx.Tracer):
+    def is_leaf_module(self, m: torch.nn.Module, qualified_name: str) -> bool:
+        return isinstance(m, Zero) or super().is_leaf_module(m, qualified_name)
+
+
+def longest_path(network: Network) -> int:
+    """Convolution and linear layers on the longest path of the traced graph; 0 where there is no path."""
+    depths: dict[torch.fx.Node, int | None] = {}
+    for node in _Tracer().trace(network).nodes:
+        if node.op == "placeholder":
+            depths[node] = 0
+            continue
+        module = network.get_submodule(node.target) if node.op == "call_module" else None
+        before = [depths[source] for source in node.all_input_nodes if depths[source] is not None]
+        if isinstance(module, Zero) or not before:
+            depths[node] = None
+        else:
+            depths[node] = max(before) + isinstance(module, torch.nn.Conv2d | torch.nn.Linear)
+    return depths[node] or 0
+
+
 @pytest.mark.parametrize(("number", "ncode"), list(enumerate(CELLS)))
 def test_nasbench201_has_the_exact_cost(number, ncode):
     dataset = list(SIDES)[number % 3]
     arch = SPACE.from_ncode(ncode)
-    # Shapes without numbers: nothing is computed.
-    with torch.device("meta"), FlopCounterMode(display=False) as counter:
-        network = SPACE.build_network(arch, dataset)
-        scores = network(torch.empty(1, 3, SIDES[dataset], SIDES[dataset]))
     cost = SPACE.cost(arch, dataset)
-    assert sum(weights.numel() for weights in network.parameters()) == cost.parameters
-    # It counts a multiplication and an addition as two.
-    assert counter.get_total_flops() == 2 * cost.flops
-    assert scores.shape == (1, {"cifar10": 10, "cifar100": 100, "ImageNet16-120": 120}[dataset])
+    assert counted(arch, dataset, None) == (cost.parameters, cost.flops)
+
+
+@pytest.mark.parametrize(("size", "every"), [({"cells": 1}, 1), ({"channels": 3, "cells": 2}, 5)], ids=str)
+def test_nasbench201_has_the_exact_cost_at_any_size(size, every):
+    rng = np.random.default_rng(0)
+    # Only the convolutions of a cell have weights: every number of 1x1 and 3x3 ones, on edges drawn at random.
+    mixes = [(small, large) for small in range(7) for large in range(7 - small)]
+    for number, (small, large) in list(enumerate(mixes))[::every]:
+        dataset = list(SIDES)[number % 3]
+        others = rng.choice([0, 1, 4], 6 - small - large).tolist()
+        arch = Architecture(rng.permutation([2] * small + [3] * large + others).tolist())
+        cost = SPACE.cost(arch, dataset, size)
+        assert counted(arch, dataset, size) == (cost.parameters, cost.flops)
+
+
+@pytest.mark.parametrize("ncode", [*CELLS, "300303", "301010", "000330", "030003"])
+def test_depth_is_that_of_the_graph_of_the_network(ncode):
+    size = {"channels": 2, "cells": 2}
+    arch = SPACE.from_ncode(ncode)
+    assert longest_path(SPACE.build_network(arch, "cifar10", size)) == SPACE.cost(arch, "cifar10", size).depth
+
+
+@pytest.mark.slow
+def test_all_networks_have_the_parameters_and_the_depth():
+    size = {"cells": 1}
+    for arch in SPACE:
+        with torch.device("meta"):
+            network = SPACE.build_network(arch, "cifar10", size)
+        cost = SPACE.cost(arch, "cifar10", size)
+        assert sum(weights.numel() for weights in network.parameters()) == cost.parameters
+        assert longest_path(network) == cost.depth
 
 
 def test_nasbench201_of_another_size():
