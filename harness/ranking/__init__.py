@@ -1,0 +1,1 @@
+"""Sweeps of kind ``ranking``: how well scorers order architectures that were trained."""
