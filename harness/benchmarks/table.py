@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import tempfile
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from typing import NoReturn
 
 import numpy as np
 
+from harness.data_folder import written_whole
 from harness.errors import DataError
 
 if TYPE_CHECKING:
@@ -163,21 +162,8 @@ def write_table(
         "columns": {name: vars(info) for name, info in table.columns.items()},
     }
     encoded = np.frombuffer(json.dumps(meta).encode(), dtype=np.uint8)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".tmp")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(file, **{_META: encoded}, **arrays)  # type: ignore[arg-type]
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise DataError(
-            f"table {path} cannot be written: {error.strerror or error}. "
-            "Free space there, or set HARNESS_DATA to a folder that can be written."
-        ) from error
+    with written_whole(path, "table") as file:
+        np.savez(file, **{_META: encoded}, **arrays)  # type: ignore[arg-type]
     return table
 
 

@@ -11,7 +11,7 @@ from typing import BinaryIO
 
 from filelock import FileLock
 
-from harness.benchmarks import data
+from harness.data_folder import data_folder
 from harness.errors import StoreError
 from harness.proxies.base import ProxyScore
 from harness.store import storage_errors
@@ -58,7 +58,7 @@ class ScoreTable:
             "identity": dict(proxy.identity(space, dataset)),
         }
         self.digest = hashlib.sha256(json.dumps(self._head, sort_keys=True).encode()).hexdigest()
-        folder = data.data_folder() / "scores" / space.name / dataset
+        folder = data_folder() / "scores" / space.name / dataset
         self.path = folder / f"{name}-{self.digest[:16]}.jsonl"
         self._scores: dict[Architecture, ProxyScore] = {}
         self._read_to = 0
