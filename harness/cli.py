@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from harness.experiment import ExperimentsFile
     from harness.experiment import RunSpec
+    from harness.ranking.plan import Plan
 
 app = typer.Typer(
     name="harness",
@@ -66,7 +68,9 @@ def run(
     sweep: Annotated[str | None, typer.Option(help="Sweep to run; the file's first one without.")] = None,
     only: Annotated[
         list[str] | None,
-        typer.Option(help="Only runs whose strategy, benchmark, or benchmark/strategy fits this pattern."),
+        typer.Option(
+            help="Only runs whose strategy, benchmark, or benchmark/strategy fits this pattern; of a ranking, scorers."
+        ),
     ] = None,
     seeds: Annotated[
         str | None, typer.Option(metavar="A:B", help="Seeds A to B-1 in place of the file's.")
@@ -86,7 +90,7 @@ def run(
     report: Annotated[bool, typer.Option(help="Make the report when the runs have ended.")] = True,
     dry_run: Annotated[bool, typer.Option(help="Check everything and list the runs, but make none.")] = False,
 ) -> None:
-    """Run a sweep: strategies x benchmarks x seeds. What is finished is not run again."""
+    """Run a sweep: strategies x benchmarks x seeds, or a ranking. What is finished is not run again."""
     from rich.markup import escape
 
     from harness import experiment
@@ -97,6 +101,12 @@ def run(
     console = _console()
     experiments = experiment.read_experiments(file)
     name, declared = experiments.sweep(sweep)
+    if isinstance(declared, experiment.Ranking):
+        given = {"--seeds": seeds, "--replay": replay, "--retry-failed": retry_failed or None}
+        _refuse_options(name, [option for option, value in given.items() if value is not None])
+        root = results or Path(experiments.experiments.results)
+        _run_ranking(experiments, name, only or [], root, workers, console, report=report, dry_run=dry_run)
+        return
     now = _seeds(seeds) or declared.seeds
     # The seeds of the file belong to the sweep also while others are made, so that a report misses them.
     planned = experiments.plan(name, seeds=sorted({*declared.seeds, *now}))
@@ -107,24 +117,20 @@ def run(
     if dry_run:
         console.print(_plan_table(name, specs, root))
         return
-    try:
-        with _ended_by_signals(), RichProgress(console) as progress:
-            result = run_sweep(
-                experiments,
-                name,
-                specs,
-                planned=planned,
-                results=root,
-                workers=workers,
-                tracking_uri=uri,
-                traces=settings.tracking.traces,
-                retry_failed=retry_failed,
-                replay=replay or settings.replay,
-                progress=progress,
-            )
-    except KeyboardInterrupt:
-        console.print("Interrupted. Run the same command to go on where it stopped.")
-        raise typer.Exit(130) from None
+    with _interruptible(console), RichProgress(console) as progress:
+        result = run_sweep(
+            experiments,
+            name,
+            specs,
+            planned=planned,
+            results=root,
+            workers=workers,
+            tracking_uri=uri,
+            traces=settings.tracking.traces,
+            retry_failed=retry_failed,
+            replay=replay or settings.replay,
+            progress=progress,
+        )
     if report:
         _report(result.folder, None, console)
     for path, reason in result.failed.items():
@@ -155,7 +161,9 @@ def make_report(
 
 @app.command("list")
 def list_registered(
-    what: Annotated[Literal["spaces", "benchmarks", "proxies", "strategies", "models"], typer.Argument()],
+    what: Annotated[
+        Literal["spaces", "benchmarks", "proxies", "scorers", "strategies", "models"], typer.Argument()
+    ],
 ) -> None:
     """List what is registered, with the parameters that experiments.yaml can set."""
     import inspect
@@ -170,6 +178,7 @@ def list_registered(
         "spaces": "space",
         "benchmarks": "benchmark",
         "proxies": "proxy",
+        "scorers": "scorer",
         "strategies": "strategy",
         "models": "model",
     }
@@ -337,6 +346,71 @@ def _ended_by_signals() -> Iterator[None]:
     finally:
         for number in numbers:
             signal.signal(number, signal.SIG_DFL)
+
+
+@contextlib.contextmanager
+def _interruptible(console: Console) -> Iterator[None]:
+    """What can go on later: Ctrl-C ends it with a word about that."""
+    try:
+        with _ended_by_signals():
+            yield
+    except KeyboardInterrupt:
+        console.print("Interrupted. Run the same command to go on where it stopped.")
+        raise typer.Exit(130) from None
+
+
+def _run_ranking(
+    experiments: ExperimentsFile,
+    name: str,
+    only: list[str],
+    root: Path,
+    workers: int,
+    console: Console,
+    *,
+    report: bool,
+    dry_run: bool,
+) -> None:
+    from harness.progress import ScoreProgress
+    from harness.ranking.plan import plan_ranking
+    from harness.ranking.plan import select
+    from harness.ranking.run import run_ranking
+
+    plan = plan_ranking(experiments, name)
+    chosen = select(plan, only)
+    if dry_run:
+        console.print(_scorer_table(chosen, root))
+        return
+    with _interruptible(console), ScoreProgress(console) as progress:
+        folder = run_ranking(plan, chosen, results=root, workers=workers, progress=progress)
+    if report:
+        _report(folder, None, console)
+
+
+def _refuse_options(sweep: str, options: list[str]) -> None:
+    why = {
+        "--seeds": "scores each architecture once; `seed` of the sweep is that of its sample.",
+        "--replay": "asks no model.",
+        "--retry-failed": "has no runs that fail: an architecture that cannot be scored is counted as such.",
+    }
+    for option in options:
+        raise SpecError(
+            f"{option} is for searches. Sweep {sweep!r} is of kind 'ranking', which {why[option]}"
+        )
+
+
+def _scorer_table(plan: Plan, root: Path) -> Table:
+    from rich.table import Table
+
+    from harness.ranking.folder import RankingFolder
+
+    table = Table("benchmark", "scorer", "architectures", "status", title=f"ranking {plan.name}")
+    for benchmark in plan.benchmarks:
+        record = RankingFolder(root / plan.name / benchmark.label).record
+        for label, scorer in benchmark.scorers.items():
+            status = "complete" if record and label in record.scorers else "not complete"
+            number = f"{len(benchmark.architectures):,}" if scorer.missing is None else "none: no such scores"
+            table.add_row(benchmark.label, label, number, status)
+    return table
 
 
 def _transcripts(results: Path | None, file: Path) -> Any:

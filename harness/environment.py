@@ -17,13 +17,18 @@ _PACKAGES = ("optuna", "numpy", "mlflow", "torch", "openai", "xllamacpp", "llm-s
 def describe() -> dict[str, Any]:
     """``versions``, ``git`` and ``host`` as ``run.json`` holds them. Names no machine and no user."""
     return {
-        "versions": {
-            "harness": harness.__version__,
-            "python": platform.python_version(),
-            **{name: version for name in _PACKAGES if (version := installed(name))},
-        },
+        "versions": versions(),
         "git": _commit(),
         "host": {"cpus": os.cpu_count(), "platform": platform.platform()},
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of the harness, of Python, and of the packages that matter."""
+    return {
+        "harness": harness.__version__,
+        "python": platform.python_version(),
+        **{name: version for name in _PACKAGES if (version := installed(name))},
     }
 
 

@@ -171,7 +171,7 @@ class RunFolder:
         if self.record["id"] != spec.id:
             ours = spec.model_dump(mode="json", exclude={"labels"})
             theirs = {k: v for k, v in self.record["spec"].items() if k != "labels"}
-            changes = "; ".join(_differences(theirs, ours)) or "the version of the specification"
+            changes = "; ".join(differences(theirs, ours)) or "the version of the specification"
             raise StoreError(
                 f"{self.path}: this folder holds a run of another specification: {changes}. "
                 "Name the sweep anew, give another --results folder, or delete this one."
@@ -228,11 +228,15 @@ def locked(folder: Path, seconds: float = 0.0) -> Iterator[None]:
         lock.release()
 
 
-def check_format(folder: Path) -> None:
+def check_format(folder: Path, kind: str | None = None) -> None:
     """Make sure that a sweep's folder, where there is one, has this version's layout.
 
+    Args:
+        folder: The folder.
+        kind: The kind of sweep that is to go on there; ``None`` takes any.
+
     Raises:
-        StoreError: It has another.
+        StoreError: It has another layout, or holds a sweep of another kind.
     """
     file = folder / "sweep.json"
     if not file.exists():
@@ -240,11 +244,19 @@ def check_format(folder: Path) -> None:
     with storage_errors(file):
         content = file.read_bytes()
     try:
-        found = json.loads(content)["format"]
+        sweep = json.loads(content)
+        found = sweep["format"]
     except (ValueError, KeyError, TypeError):
         raise StoreError(f"{file}: this is no file of the harness; give another --results folder.") from None
     if found != FORMAT:
         raise StoreError(_wrong_format(file, found))
+    there = sweep.get("kind", "search")
+    if kind is not None and there != kind:
+        # Each would take the files of the other for damaged ones.
+        raise StoreError(
+            f"{folder}: this folder holds a sweep of kind {there!r}, and this one is of kind {kind!r}. Name the sweep "
+            "anew, give another --results folder, or delete this one."
+        )
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -253,9 +265,18 @@ def write_json(path: Path, content: Any) -> None:
     Raises:
         StoreError: The disk is full, or the folder cannot be written.
     """
+    write_whole(path, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file in one step, so that no reader ever sees half of it.
+
+    Raises:
+        StoreError: The disk is full, or the folder cannot be written.
+    """
     with storage_errors(path):
         temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        temporary.write_bytes(content)
         temporary.replace(path)
 
 
@@ -313,10 +334,11 @@ def _wrong_format(file: Path, found: object) -> str:
     )
 
 
-def _differences(old: Any, new: Any, at: str = "") -> Iterator[str]:
+def differences(old: Any, new: Any, at: str = "") -> Iterator[str]:
+    """Where two JSON values differ, in words; ``at`` is where they stand themselves."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in sorted(old.keys() | new.keys()):
             if old.get(key) != new.get(key):
-                yield from _differences(old.get(key), new.get(key), f"{at}.{key}".removeprefix("."))
+                yield from differences(old.get(key), new.get(key), f"{at}.{key}".removeprefix("."))
     else:
         yield f"{at} is {old!r} there and {new!r} now"

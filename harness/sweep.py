@@ -21,6 +21,7 @@ from harness.errors import StoreError
 from harness.errors import TrackingError
 from harness.executors.local import LocalExecutor
 from harness.executors.local import Task
+from harness.experiment import Sweep
 from harness.models import Models
 from harness.serving import concurrency
 from harness.serving import serving
@@ -139,7 +140,7 @@ def run_sweep(
         StoreError: The folder is in use, holds other runs, or cannot be written. Finished runs are kept.
     """
     folder = results / name
-    store.check_format(folder)
+    store.check_format(folder, "search")
     with store.locked(folder):
         result = SweepResult(folder)
         folders = {}
@@ -245,6 +246,7 @@ def _facts(spec: RunSpec) -> dict[str, Any]:
 
 def _write_sweep(folder: Path, file: ExperimentsFile, name: str, planned: Sequence[RunSpec]) -> None:
     sweep = file.experiments.sweeps[name]
+    assert isinstance(sweep, Sweep)
     path = folder / "sweep.json"
     content = {
         "format": store.FORMAT,

@@ -204,6 +204,10 @@ class TabularBenchmark(Benchmark):
             self._scores[key] = scores
         return self._scores[key]
 
+    def has(self, *, split: str, fidelity: int) -> bool:
+        """Whether the table has this column."""
+        return (split, fidelity) in self._columns
+
     def seeds(self, *, split: str, fidelity: int) -> tuple[int, ...]:
         """The training seeds of a column, ascending; empty where the table has means alone.
 
