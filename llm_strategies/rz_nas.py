@@ -16,6 +16,7 @@ from harness import seeding
 from harness.errors import SpecError
 from harness.history import Exhausted
 from harness.history import Proposal
+from harness.limits import Limits
 from llm_strategies.base import TEXT_LENGTH
 from llm_strategies.base import LLMStrategy
 from llm_strategies.candidates import draw_new
@@ -74,8 +75,7 @@ class RZNAS(LLMStrategy):
       it would tell nothing, and the population would fill with copies.
     - The model is asked to change one decision (appendix A.3), and one that changes more is not stopped
       (appendix A.2 shows such an answer).
-    - The paper's maximal depth is a matter of the search space; ``max_parameters`` and ``max_flops`` are its
-      inference budget.
+    - ``max_parameters`` and ``max_flops`` are the paper's inference budget, ``max_depth`` is its maximal depth.
     - Section 3.3 has successful mutations as examples, and appendix A.3 claims a gain for the one that it
       shows. Here the mutation is drawn at random for each run. It is a success, with its true scores, where
       the proxy is arithmetic on the architecture (``flops``, ``parameters``) and the names are plain.
@@ -101,6 +101,7 @@ class RZNAS(LLMStrategy):
         temperatures: Sampling temperatures to draw from.
         max_parameters: Largest number of trainable parameters of an architecture; ``None`` sets no limit.
         max_flops: Largest number of multiply-accumulate operations; ``None`` sets no limit.
+        max_depth: Largest number of layers with weights on a path; ``None`` sets no limit.
         example: Whether the prompt holds the example (section 4.2.1, as the next three).
         reflection: Whether the model reflects, within its reply and afterwards.
         text: Whether the system messages explain in words.
@@ -121,6 +122,7 @@ class RZNAS(LLMStrategy):
         temperatures: tuple[float, ...] = (0.2, 0.4, 0.6, 0.8, 1.0),
         max_parameters: int | None = None,
         max_flops: int | None = None,
+        max_depth: int | None = None,
         example: bool = True,
         reflection: bool = True,
         text: bool = True,
@@ -136,14 +138,11 @@ class RZNAS(LLMStrategy):
             raise SpecError(f"{type(self).__name__}: temperatures is empty; give at least one.")
         for each in temperatures:
             self._require("temperatures", each, low=0.0)
-        self._require("max_parameters", max_parameters, low=1)
-        self._require("max_flops", max_flops, low=1)
         self.random_starts = random_starts
         self.population = population
         self.selection: Selection = selection
         self.temperatures = temperatures if temperature is None else (temperature,)
-        self.max_parameters = max_parameters
-        self.max_flops = max_flops
+        self.limits = Limits(max_parameters, max_flops, max_depth)
         self.example = example
         self.reflection = reflection
         self.text = text
@@ -174,7 +173,11 @@ class RZNAS(LLMStrategy):
 
     def recommend(self, history: History) -> Architecture:
         # An architecture that was drawn because the model was exhausted may be over a limit.
-        within = [t for t in history.trials if self._over_limit(history.space, t.architecture) is None]
+        within = [
+            t
+            for t in history.trials
+            if self.limits.exceeded_by(t.architecture, history.space, self.task) is None
+        ]
         return max(within or history.trials, key=lambda trial: trial.score).architecture
 
     def messages(self, view: View, parent: Trial, advice: str | None) -> list[Message]:
@@ -214,7 +217,7 @@ class RZNAS(LLMStrategy):
     def _with(self, space: SearchSpace, members: list[Trial], trial: Trial) -> list[Trial]:
         """The population after a trial."""
         known = any(trial.architecture == member.architecture for member in members)
-        if known or self._over_limit(space, trial.architecture) is not None:
+        if known or self.limits.exceeded_by(trial.architecture, space, self.task) is not None:
             return members
         members.append(trial)
         if len(members) > self.population:
@@ -234,7 +237,7 @@ class RZNAS(LLMStrategy):
         """
         for _ in range(_MOST_DRAWS):
             arch = draw_new(history, 1)[0]
-            if self._over_limit(history.space, arch) is None:
+            if self.limits.exceeded_by(arch, history.space, self.task) is None:
                 return arch
         raise Exhausted(f"none of {_MOST_DRAWS:,} random architectures is within the limits.")
 
@@ -252,42 +255,10 @@ class RZNAS(LLMStrategy):
         if mutant in history.seen and len(history.seen) < history.space.size:
             conversation.reject("duplicate")
             return "this architecture was tried before."
-        over = self._over_limit(history.space, mutant)
+        over = self.limits.exceeded_by(mutant, history.space, self.task)
         if over is not None:
             conversation.reject("too costly")
         return over
-
-    def _over_limit(self, space: SearchSpace, arch: Architecture) -> str | None:
-        """Which limit an architecture exceeds; ``None`` if none.
-
-        Raises:
-            SpecError: A limit is set, and nobody knows the costs.
-        """
-        if self.max_parameters is None and self.max_flops is None:
-            return None
-        cost = self.task.cost(space, arch)
-        if cost is None:
-            raise SpecError(
-                f"{type(self).__name__}: max_parameters and max_flops need exact costs, and search space "
-                f"{space.name!r} knows none on data set {self.task.dataset!r}; leave them out."
-            )
-        for limit, value, unit in (
-            (self.max_parameters, cost.parameters, "parameters"),
-            (self.max_flops, cost.flops, "multiply-accumulate operations"),
-        ):
-            if limit is not None and value > limit:
-                return f"it has {value:,} {unit}, and at most {limit:,} are allowed."
-        return None
-
-    def _limits(self) -> list[str]:
-        return [
-            f"An architecture may have at most {limit:,} {unit}."
-            for limit, unit in (
-                (self.max_parameters, "parameters"),
-                (self.max_flops, "multiply-accumulate operations"),
-            )
-            if limit is not None
-        ]
 
     # Reflection.
 
@@ -356,7 +327,7 @@ class RZNAS(LLMStrategy):
             architecture=self._shown(view, arch, score),
             metric=objective.name,
             better=objective.better,
-            limits=self._limits(),
+            limits=self.limits.describe(),
             form=self._reply(blank, "<why>"),
         )
 

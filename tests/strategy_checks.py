@@ -92,6 +92,8 @@ STRATEGIES = (
     ),
     Case("local_search"),
     Case("opro", {"random_starts": 2, "pairs": 4, "proposals": 5}, needs_model=True),
+    Case("proxy_ensemble", {"proxies": ["flops", "parameters"], "candidates": 200, "dataset": "cifar10"}),
+    Case("proxy_evolution", {"random_starts": 5, "population": 6}),
     Case("random_search"),
     Case("regularized_evolution"),
     Case("reinforce", {"learning_rate": 0.5}),

@@ -131,6 +131,7 @@ def test_defaults_are_those_of_the_paper() -> None:
         "temperatures": (0.2, 0.4, 0.6, 0.8, 1.0),
         "max_parameters": None,
         "max_flops": None,
+        "max_depth": None,
         "example": True,
         "reflection": True,
         "text": True,
@@ -363,13 +364,21 @@ def test_a_trial_at_random_in_its_place_is_no_mutation_to_look_back_on() -> None
     assert "advice" not in proposals[4].attributes
 
 
-def test_a_failed_trial_is_looked_past() -> None:
+def test_a_failed_trial_is_reflected_upon() -> None:
     server = answering()
     proposals = run(server, 6, failing={4})
     assert sources(proposals) == ["random"] * 3 + ["mutation"] * 3
-    # The last mutation with a score is that of trial 3.
-    _, after = shown(reflections(server)[-1])
-    assert ncode(after) == codes(proposals)[3]
+    last = reflections(server)[-1]
+    _, after = shown(last)
+    assert ncode(after) == codes(proposals)[4]
+    assert "score" not in after
+    assert "The mutation failed: it has no score: the trial failed." in question(last)
+
+
+def test_why_a_trial_failed_is_not_told_to_a_blind_model() -> None:
+    server = answering()
+    run(server, 6, failing={4}, names="permuted")
+    assert "The mutation failed: it has no score.\n" in question(reflections(server)[-1])
 
 
 # Limits.
@@ -420,7 +429,7 @@ def test_limits_that_nothing_meets_end_the_run() -> None:
 
 
 def test_limits_need_costs() -> None:
-    with pytest.raises(SpecError, match="search space 'categorical' knows none on data set"):
+    with pytest.raises(SpecError, match="max_flops needs exact costs, and search space 'categorical'"):
         run(ScriptedServer(), 1, Task(), space=MIXED, max_flops=10, score=sum)
 
 
@@ -535,7 +544,7 @@ def test_free_form_asks_the_same_without_a_schema() -> None:
         ({"temperature": -1.0}, "temperature is -1.0"),
         ({"temperatures": ()}, "temperatures is empty"),
         ({"temperatures": (0.2, -0.2)}, "temperatures is -0.2"),
-        ({"max_flops": 0}, "max_flops is 0"),
+        ({"max_flops": 0}, "max_flops must be at least 1, not 0"),
     ],
 )
 def test_bad_settings(settings: dict[str, Any], message: str) -> None:
