@@ -35,8 +35,8 @@ class ProxyEvolution(Strategy):
       NAS-Bench-201. ``random_starts`` and ``population`` are those of RZ-NAS, so that a comparison with it shows what
       its mutations are worth; Zen-NAS has a population of 256 and 96,000 iterations in other spaces.
     - Zen-NAS's mutation also changes width and depth of a block; here it changes a decision of the space.
-    - A mutant that the run knows is drawn again, while the space holds others: scored once more it would tell nothing,
-      and fill the population with copies.
+    - A mutant that the run knows is drawn again: scored once more it would tell nothing, and fill the population with
+      copies. Where 1,000 draws give none that is new, a known one is proposed, and such a run stalls in the end.
     - Trials that failed do not join.
 
     Args:
@@ -84,7 +84,6 @@ class ProxyEvolution(Strategy):
                     return drawn
         if arch is None:
             raise Exhausted(f"none of {_MOST_DRAWS:,} architectures drawn is within the limits.")
-        # Everything around is known: one of those again.
         return arch
 
     def recommend(self, history: History) -> Architecture:
