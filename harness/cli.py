@@ -36,7 +36,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 data_app = typer.Typer(
-    help="Tables of benchmarks: what is there, and importing official files.", no_args_is_help=True
+    help="Tables of benchmarks and image sets: what is there, and importing official files.",
+    no_args_is_help=True,
 )
 app.add_typer(data_app, name="data")
 transcripts_app = typer.Typer(
@@ -259,45 +260,77 @@ def doctor(file: ExperimentsArgument = DEFAULT_FILE) -> None:
 
 @data_app.command("status")
 def data_status() -> None:
-    """Every table: where it is, what it holds, whether it is intact."""
+    """Every table and image set: where it is, what it holds, whether it is intact."""
+    from harness import images
     from harness.benchmarks import data
     from harness.doctor import data_table
+    from harness.doctor import image_table
 
-    _console().print(data_table(data.status()))
+    console = _console()
+    console.print(data_table(data.status()))
+    console.print(image_table(images.status()))
 
 
 @data_app.command("import")
 def data_import(
-    benchmark: Annotated[str, typer.Argument(help="E.g. nasbench201.")],
-    path: Annotated[Path, typer.Argument(help="Official archive or folder, .pth, Parquet or CSV.")],
+    benchmark: Annotated[str, typer.Argument(help="E.g. nasbench201; or `images`, for an image set.")],
+    path: Annotated[
+        Path,
+        typer.Argument(help="Official archive or folder, .pth, Parquet or CSV; .npz of images."),
+    ],
     name: Annotated[
-        str, typer.Option(help="Name of the new table, for `source:` in experiments.yaml.")
-    ] = "official",
+        str | None,
+        typer.Option(
+            help="What to call it: a table for `source:` in experiments.yaml (official without), an image set for "
+            "`images:` (the data set's own name without).",
+            show_default=False,
+        ),
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option(help="For images, the data set that they are of, e.g. cifar10.")
+    ] = None,
     mapping: Annotated[Path | None, typer.Option(help="YAML file that maps columns (Parquet, CSV).")] = None,
     column: Annotated[
         list[str] | None, typer.Option(help="One mapping, e.g. cifar10/valid/200=my_column.")
     ] = None,
     allow_partial: Annotated[bool, typer.Option(help="Accept a table that lacks cells.")] = False,
 ) -> None:
-    """Import a table of a benchmark from its official files. See docs/data.md."""
+    """Import a table of a benchmark, or an image set, from its official files. See docs/data.md."""
     from rich.progress import Progress
 
     from harness.benchmarks import data
     from harness.doctor import data_table
+    from harness.doctor import image_table
+    from harness.images import SHAPES
+    from harness.images.importing import import_images
 
     console = _console()
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task(f"reading {path.name}", total=None)
-        status = data.import_table(
-            benchmark,
-            path,
-            name=name,
-            mapping=mapping,
-            columns=column or [],
-            allow_partial=allow_partial,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
-    console.print(data_table([status]))
+
+        def progress(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        if benchmark == "images":
+            if dataset is None:
+                raise SpecError(f"images are imported for a data set; give --dataset: {', '.join(SHAPES)}.")
+            if mapping or column or allow_partial:
+                raise SpecError("--mapping, --column and --allow-partial are for tables, and not for images.")
+            shown = image_table([import_images(path, dataset=dataset, name=name, progress=progress)])
+        else:
+            if dataset is not None:
+                raise SpecError("--dataset is for images; a table holds all data sets of its benchmark.")
+            table = data.import_table(
+                benchmark,
+                path,
+                name=name or "official",
+                mapping=mapping,
+                columns=column or [],
+                allow_partial=allow_partial,
+                progress=progress,
+            )
+            shown = data_table([table])
+    console.print(shown)
 
 
 @transcripts_app.command("export")

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from harness import environment
 from harness import experiment
+from harness import images
 from harness import registry
 from harness.benchmarks import data
 from harness.errors import HarnessError
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from harness.benchmarks.data import TableStatus
+    from harness.images import ImageSetStatus
 
 _OK, _NOTE, _BAD = "[green]ok[/green]", "[yellow]note[/yellow]", "[red]missing[/red]"
 _OPTIONAL = {"vllm": "serve models with vLLM: pip install 'nas-harness[vllm]'"}
@@ -44,6 +46,7 @@ def examine(file: Path, console: Console) -> bool:
         healthy &= mark != _BAD
     console.print(checks)
     console.print(data_table(data.status()))
+    console.print(image_table(images.status()))
     return healthy
 
 
@@ -65,6 +68,21 @@ def data_table(tables: Iterable[TableStatus]) -> Table:
             escape(table.state if table.problem is None else f"{table.state}: {table.problem}"),
             escape("\n".join(columns)),
         )
+    return shown
+
+
+def image_table(sets: Iterable[ImageSetStatus]) -> Table:
+    """The state of image sets, for a terminal."""
+    shown = Table("images", "state", "what they are", title="image sets", show_lines=True)
+    for found in sets:
+        what = [found.description] if found.description else []
+        if found.digest is not None:
+            what.append(f"{found.size_bytes / 1e6:.1f} MB, digest {found.digest[:12]}")
+        if found.state != "not imported" and found.path is not None:
+            what.append(str(found.path))
+        if found.problem is not None:
+            what.append(found.problem)
+        shown.add_row(escape(found.name), found.state, escape("\n".join(what)))
     return shown
 
 

@@ -177,7 +177,10 @@ def import_table(
         DataError: The files are not legal, or a table of this name and other content exists.
     """
     if benchmark not in _BENCHMARKS:
-        raise SpecError(unknown_name("benchmark with tables", benchmark, _BENCHMARKS))
+        raise SpecError(
+            f"{unknown_name('benchmark with tables', benchmark, _BENCHMARKS)} Image sets are imported with "
+            "`harness data import images PATH --dataset DATASET`."
+        )
     if not is_name(name) or name == DEFAULT_SOURCE:
         raise SpecError(
             f"a table cannot be called {name!r}; legal are letters, digits, '.', '_' and '-', "

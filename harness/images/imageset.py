@@ -1,4 +1,4 @@
-"""A labelled set of images in memory."""
+"""A labelled set of images."""
 
 from __future__ import annotations
 
@@ -11,12 +11,17 @@ import numpy as np
 from harness import seeding
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
 
 @dataclass(frozen=True, eq=False)
 class ImageSet:
     """Images with labels, as they are on disk.
+
+    The arrays are read-only. Those of an imported set are mapped from its file, so that only the images that are
+    looked at are read, and processes share them.
 
     Attributes:
         name: What it is called in settings.
@@ -25,7 +30,8 @@ class ImageSet:
         test_images: As ``train_images``.
         test_labels: As ``train_labels``.
         classes: Number of classes.
-        source: Where it comes from, for people.
+        level_counts: How often each of the 256 levels occurs in each channel of the training images; shape (3, 256).
+        source: Where it comes from and how much of it there is, for people.
         digest: Of images and labels; what depends on them is tied to it.
     """
 
@@ -35,6 +41,7 @@ class ImageSet:
     test_images: NDArray[np.uint8]
     test_labels: NDArray[np.int64]
     classes: int
+    level_counts: NDArray[np.int64]
     source: str
     digest: str
 
@@ -46,11 +53,10 @@ class ImageSet:
     @cached_property
     def statistics(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Mean and standard deviation of each channel over the training images, scaled to [0, 1]; shape (3, 1, 1)."""
-        # Of counts: the images as numbers would take eight times their memory.
-        counts = np.stack([np.bincount(self.train_images[:, c].ravel(), minlength=256) for c in range(3)])
         levels = np.arange(256) / 255
-        mean = counts @ levels / counts.sum(axis=1)
-        std = np.sqrt(counts @ levels**2 / counts.sum(axis=1) - mean**2)
+        pixels = self.level_counts.sum(axis=1)
+        mean = self.level_counts @ levels / pixels
+        std = np.sqrt(self.level_counts @ levels**2 / pixels - mean**2)
         return mean.astype(np.float32).reshape(3, 1, 1), std.astype(np.float32).reshape(3, 1, 1)
 
     def batch(
@@ -74,3 +80,17 @@ class ImageSet:
         mean, std = self.statistics
         images = (self.train_images[chosen].astype(np.float32) / np.float32(255) - mean) / std
         return images.astype(np.float32), self.train_labels[chosen]
+
+
+def count_levels(images: Iterable[NDArray[np.uint8]]) -> NDArray[np.int64]:
+    """See :attr:`ImageSet.level_counts`.
+
+    Args:
+        images: All training images, in pieces of shape (images, 3, side, side). The memory of a piece is taken eight
+            times.
+    """
+    counts = np.zeros((3, 256), dtype=np.int64)
+    for piece in images:
+        for channel in range(3):
+            counts[channel] += np.bincount(piece[:, channel].ravel(), minlength=256)
+    return counts
