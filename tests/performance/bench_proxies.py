@@ -37,7 +37,6 @@ from harness.store import JsonLines
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from collections.abc import Sequence
-    from pathlib import Path
 
     from harness.proxies import Proxy
     from harness.spaces import Architecture
