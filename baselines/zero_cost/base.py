@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import statistics
 import textwrap
 import time
 from abc import abstractmethod
@@ -12,7 +13,6 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 from typing import Any
 from typing import ClassVar
@@ -20,7 +20,7 @@ from typing import ClassVar
 import torch
 
 from baselines.zero_cost.probe import Setup
-from baselines.zero_cost.probe import make_probe
+from baselines.zero_cost.probe import make_probes
 from harness.errors import ScoreError
 from harness.errors import SpaceError
 from harness.errors import SpecError
@@ -44,8 +44,11 @@ class NetworkProxy(Proxy):
         images: Image set that real images are drawn from: that of the data set (``None``), or another by name,
             such as ``digits`` (:func:`harness.images.load_images`).
         batch_size: Inputs of one batch; ``None`` is that of the source.
+        repeats: How often weights and inputs are drawn anew and measured, for a score that is the mean; ``None`` is as
+            often as in the source.
         seed: Seed of weights, batches, and what the proxy draws.
-        size: Width and depth of the network, as the space names them; by default those that the benchmark trains.
+        size: Width and depth of the network, as the space names them; by default those of the source, which for most
+            is the network that the benchmark trains.
         device: Where it is computed, as PyTorch names it: ``cpu``, ``cuda``. Only the kind is part of the identity.
 
     Raises:
@@ -54,6 +57,8 @@ class NetworkProxy(Proxy):
 
     #: How the source makes the network ready, and what it shows it.
     setup: ClassVar[Setup] = Setup()
+    #: Width and depth of the source's network, where it is not the one that is trained.
+    source_size: ClassVar[Mapping[str, int]] = {}
     #: Counts changes of the definition: tables of scores of an earlier one are not read.
     version: ClassVar[int] = 1
 
@@ -61,6 +66,7 @@ class NetworkProxy(Proxy):
         self,
         images: str | None = None,
         batch_size: int | None = None,
+        repeats: int | None = None,
         seed: int = 0,
         size: Mapping[str, int] | None = None,
         device: str = "cpu",
@@ -69,20 +75,27 @@ class NetworkProxy(Proxy):
             raise SpecError(
                 f"batch_size must be at least 2, for batch normalisation needs two, not {batch_size}."
             )
+        if repeats is not None and repeats < 1:
+            raise SpecError(f"repeats must be at least 1, not {repeats}.")
         if seed < 0:
             raise SpecError(f"seed must not be negative: {seed}.")
         self.images = images
         self.batch_size = batch_size
+        self.repeats = repeats
         self.seed = seed
-        self.size = dict(size or {})
+        self.size = dict(self.source_size if size is None else size)
         self.device = device
         self._device = _device(device)
-        self._setup = self.setup if batch_size is None else replace(self.setup, batch_size=batch_size)
+        self._setup = replace(
+            self.setup,
+            batch_size=batch_size or self.setup.batch_size,
+            repeats=repeats or self.setup.repeats,
+        )
 
     @staticmethod
     @abstractmethod
     def measure(probe: Probe) -> float:
-        """The score.
+        """The score, of one draw of weights and inputs.
 
         Args:
             probe: The network, what it is shown, and the passes that proxies share.
@@ -115,6 +128,7 @@ class NetworkProxy(Proxy):
             "version": self.version,
             "images": digest,
             "batch_size": self._setup.batch_size,
+            "repeats": self._setup.repeats,
             "seed": self.seed,
             "size": space.full_size(self.size),
             "device": self._device.type,
@@ -131,9 +145,10 @@ class NetworkProxy(Proxy):
     ) -> list[ProxyScore]:
         first = proxies[0]
         assert isinstance(first, NetworkProxy)
+        measured: list[list[ProxyScore]] = [[] for _ in proxies]
         with _reproducible():
             began = time.perf_counter()
-            probe = make_probe(
+            for probe in make_probes(
                 space,
                 arch,
                 dataset,
@@ -142,13 +157,13 @@ class NetworkProxy(Proxy):
                 seed=first.seed,
                 device=first.device,
                 size=first.size,
-            )
-            ready = time.perf_counter() - began
-            scores = []
-            for proxy in proxies:
-                assert isinstance(proxy, NetworkProxy)
-                scores.append(_measured(proxy, probe, ready))
-            return scores
+            ):
+                ready = time.perf_counter() - began
+                for proxy, scores in zip(proxies, measured, strict=True):
+                    assert isinstance(proxy, NetworkProxy)
+                    scores.append(_measured(proxy, probe, ready))
+                began = time.perf_counter()
+        return [_mean(scores) for scores in measured]
 
     @classmethod
     def code(cls) -> str:
@@ -159,12 +174,26 @@ class NetworkProxy(Proxy):
 
 
 def _measured(proxy: NetworkProxy, probe: Probe, ready: float) -> ProxyScore:
-    began = time.perf_counter()
-    try:
-        value, seconds = probe.passes.measure(partial(proxy.measure, probe))
-    except ScoreError as error:
-        return ProxyScore(None, ready + time.perf_counter() - began, str(error))
-    return ProxyScore.of(value, ready + seconds)
+    def attempt() -> float | ScoreError:
+        try:
+            return proxy.measure(probe)
+        except ScoreError as error:
+            return error
+
+    found, seconds = probe.passes.measure(attempt)
+    if isinstance(found, ScoreError):
+        return ProxyScore(None, ready + seconds, str(found))
+    return ProxyScore.of(found, ready + seconds)
+
+
+def _mean(scores: Sequence[ProxyScore]) -> ProxyScore:
+    """The score of all draws together; a draw without a score leaves none."""
+    seconds = sum(score.seconds for score in scores)
+    values = [score.value for score in scores if score.value is not None]
+    if len(values) < len(scores):
+        problem = next(score.problem for score in scores if score.value is None)
+        return ProxyScore(None, seconds, problem)
+    return ProxyScore.of(statistics.fmean(values), seconds)
 
 
 @contextmanager

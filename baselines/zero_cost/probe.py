@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import takewhile
 from typing import TYPE_CHECKING
 from typing import Any
 from typing import Generic
@@ -32,7 +34,7 @@ if TYPE_CHECKING:
     from harness.spaces import Architecture
     from harness.spaces import SearchSpace
 
-Initialisation = Literal["default", "normal"]
+Initialisation = Literal["default", "normal", "kaiming_fan_in", "kaiming_fan_out"]
 Inputs = Literal["images", "noise", "ones"]
 Value = TypeVar("Value")
 
@@ -43,30 +45,51 @@ class Setup:
 
     Attributes:
         initialisation: ``default`` is PyTorch's (Kaiming uniform with a = √5); ``normal`` draws every weight from
-            N(0, 1), with biases 0.
+            N(0, 1), and ``kaiming_fan_in`` or ``kaiming_fan_out`` from N(0, 2 / fan), with biases 0.
         training: Whether batch normalisation uses the statistics of the batch.
         normalisation: Whether the network has batch normalisation at all; without, it is the identity.
         inputs: Real images with their labels, Gaussian noise N(0, 1), or ones; the latter two have random labels.
+        crop: Side of the patch, in one colour, that is shown of each input, at random places; ``None`` shows it whole.
         batch_size: Inputs of one batch.
         batches: Number of batches.
         double: Whether everything is computed in double precision.
+        repeats: How often weights and inputs are drawn anew and measured; the score is the mean.
     """
 
     initialisation: Initialisation = "default"
     training: bool = True
     normalisation: bool = True
     inputs: Inputs = "images"
+    crop: int | None = None
     batch_size: int = 64
     batches: int = 1
     double: bool = False
+    repeats: int = 1
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Inputs of shape (batch, 3, side, side), and their labels of shape (batch,)."""
+    """Inputs of shape (batch, 3, side, side), or (batch, 1, crop, crop), and their labels of shape (batch,)."""
 
     inputs: Tensor
     labels: Tensor
+
+
+@dataclass(frozen=True)
+class Forward:
+    """A forward pass that proxies differentiate, each with ``retain_graph``.
+
+    Attributes:
+        inputs: Shape (batch, 3, side, side).
+        outputs: Of every convolution and linear layer, in the order in which they ran; shape (batch, channels, ...).
+        scores: Class scores of shape (batch, classes).
+        loss: Cross-entropy, mean over the batch.
+    """
+
+    inputs: Tensor
+    outputs: Sequence[Tensor]
+    scores: Tensor
+    loss: Tensor
 
 
 class shared(Generic[Value]):
@@ -110,7 +133,7 @@ class Passes:
             self._made[name], self._seconds[name], self._needs[name] = self._clock(make)
         return self._made[name]
 
-    def measure(self, compute: Callable[[], float]) -> tuple[float, float]:
+    def measure(self, compute: Callable[[], Value]) -> tuple[Value, float]:
         """A value, and the seconds that it would take with nothing computed before."""
         value, seconds, needed = self._clock(compute)
         return value, seconds + sum(self._seconds[name] for name in self._closure(needed))
@@ -161,7 +184,8 @@ class Probe:
         device = batches[0].inputs.device
         if not setup.normalisation:
             _remove_normalisation(network)
-        network = network.to_empty(device="cpu")
+        # Weights are drawn in one precision on one device, so that they are the same in every other.
+        network = network.to(device="cpu", dtype=torch.float32)
         initialise(network, setup.initialisation, seed)
         network = network.to(device=device, dtype=torch.float64 if setup.double else torch.float32)
         self.network = network.train(setup.training)
@@ -170,13 +194,26 @@ class Probe:
         self.passes = Passes(lambda: torch.cuda.synchronize(device) if device.type == "cuda" else None)
 
     @property
-    def weights(self) -> list[tuple[str, nn.Parameter]]:
+    def weights(self) -> list[tuple[str, Tensor]]:
         """Name and weight of every convolution and linear layer, in the order of the network."""
         return [
             (f"{name}.weight", layer.weight)
             for name, layer in self.network.named_modules()
             if isinstance(layer, nn.Conv2d | nn.Linear)
         ]
+
+    @property
+    def trunk(self) -> list[nn.Module]:
+        """The blocks, one after the other, from the images to the feature map that is pooled for the classifier."""
+        features = self.network.features
+        assert isinstance(features, nn.Sequential)
+        return list(takewhile(lambda block: not isinstance(block, nn.AdaptiveAvgPool2d), features))
+
+    def feature_map(self, inputs: Tensor) -> Tensor:
+        """What is pooled for the classifier; shape (batch, channels, side, side)."""
+        for block in self.trunk:
+            inputs = block(inputs)
+        return inputs
 
     def generator(self, *purpose: int | str) -> torch.Generator:
         """A generator, on the CPU, for something that a proxy draws."""
@@ -186,13 +223,38 @@ class Probe:
         """Cross-entropy of the network on a batch, mean over its inputs."""
         return nn.functional.cross_entropy(self.network(batch.inputs), batch.labels)
 
+    def gradients_on(self, batch: Batch) -> list[Tensor]:
+        """Gradient of the loss on a batch with respect to each of :attr:`weights`; zeros where it does not matter."""
+        weights = [weight for _, weight in self.weights]
+        return list(torch.autograd.grad(self.loss(batch), weights, materialize_grads=True))
+
+    @shared
+    def forward(self) -> Forward:
+        """A forward pass of the first batch."""
+        inputs = self.batches[0].inputs.detach().requires_grad_()
+        layers = [layer for layer in self.network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]
+        outputs: list[Tensor] = []
+        handles = [
+            layer.register_forward_hook(lambda layer, inputs, output: outputs.append(output))
+            for layer in layers
+        ]
+        try:
+            scores = self.network(inputs)
+        finally:
+            for handle in handles:
+                handle.remove()
+        return Forward(inputs, outputs, scores, nn.functional.cross_entropy(scores, self.batches[0].labels))
+
     @shared
     def gradients(self) -> list[Tensor]:
         """Gradient of the loss on the first batch with respect to each of :attr:`weights`."""
-        return list(torch.autograd.grad(self.loss(self.batches[0]), [weight for _, weight in self.weights]))
+        weights = [weight for _, weight in self.weights]
+        return list(
+            torch.autograd.grad(self.forward.loss, weights, retain_graph=True, materialize_grads=True)
+        )
 
 
-def make_probe(
+def make_probes(
     space: SearchSpace,
     arch: Architecture,
     dataset: str,
@@ -202,8 +264,10 @@ def make_probe(
     seed: int,
     device: str,
     size: Mapping[str, int],
-) -> Probe:
-    """The probe of an architecture.
+) -> Iterator[Probe]:
+    """The probes of an architecture, one for each of the set-up's repeats.
+
+    They draw the weights of one network anew: a probe can be measured until the next one is made.
 
     Args:
         space: The search space, which builds the network.
@@ -217,18 +281,21 @@ def make_probe(
     """
     with torch.device("meta"):
         network = space.build_network(arch, dataset, size)
+    network = network.to_empty(device="cpu")
     dtype = torch.float64 if setup.double else torch.float32
-    batches = [
-        Batch(
-            torch.from_numpy(inputs).to(device=device, dtype=dtype),
-            torch.from_numpy(labels).to(device=device),
-        )
-        for inputs, labels in draw_batches(setup, images, dataset, seed)
-    ]
-    return Probe(network, batches, setup, seed)
+    for repeat in range(setup.repeats):
+        own = seeding.integer(seed, "repeat", repeat) if repeat else seed
+        batches = [
+            Batch(
+                torch.from_numpy(inputs).to(device=device, dtype=dtype),
+                torch.from_numpy(labels).to(device=device),
+            )
+            for inputs, labels in draw_batches(setup, images, dataset, own)
+        ]
+        yield Probe(network, batches, setup, own)
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)
 def draw_batches(
     setup: Setup, images: str, dataset: str, seed: int
 ) -> tuple[tuple[NDArray[np.float32], NDArray[np.int64]], ...]:
@@ -240,17 +307,33 @@ def draw_batches(
         dataset: Data set that the networks are for.
         seed: Of what is drawn.
     """
-    if setup.inputs == "images":
-        real = load_images(images, dataset)
-        return tuple(real.batch(setup.batch_size, seed=seed, number=n) for n in range(setup.batches))
-    classes, side = image_shape(dataset)
     drawn = []
     for number in range(setup.batches):
-        rng = seeding.generator(seed, setup.inputs, number)
-        shape = (setup.batch_size, 3, side, side)
-        inputs = np.ones(shape) if setup.inputs == "ones" else rng.standard_normal(shape)
-        drawn.append((inputs.astype(np.float32), rng.integers(0, classes, setup.batch_size)))
+        if setup.inputs == "images":
+            inputs, labels = load_images(images, dataset).batch(setup.batch_size, seed=seed, number=number)
+        else:
+            inputs, labels = _drawn_batch(setup, dataset, seeding.generator(seed, setup.inputs, number))
+        if setup.crop is not None:
+            inputs = _crops(inputs, setup.crop, seeding.generator(seed, "crops", number))
+        drawn.append((inputs, labels))
     return tuple(drawn)
+
+
+def _drawn_batch(
+    setup: Setup, dataset: str, rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    classes, side = image_shape(dataset)
+    shape = (setup.batch_size, 3, side, side)
+    inputs = np.ones(shape) if setup.inputs == "ones" else rng.standard_normal(shape)
+    return inputs.astype(np.float32), rng.integers(0, classes, setup.batch_size)
+
+
+def _crops(images: NDArray[np.float32], side: int, rng: np.random.Generator) -> NDArray[np.float32]:
+    """A square of each image, in one of its colours, at a random place."""
+    windows = np.lib.stride_tricks.sliding_window_view(images, (side, side), axis=(2, 3))
+    places = [rng.integers(0, n, len(images)) for n in windows.shape[1:4]]
+    crops: NDArray[np.float32] = windows[np.arange(len(images)), *places][:, None]
+    return crops
 
 
 def initialise(network: nn.Module, initialisation: Initialisation, seed: int) -> None:
@@ -273,8 +356,12 @@ def initialise(network: nn.Module, initialisation: Initialisation, seed: int) ->
 
 def _draw(layer: nn.Conv2d | nn.Linear, name: str, initialisation: Initialisation, seed: int) -> None:
     generator = torch.Generator().manual_seed(seeding.integer(seed, "weights", name))
-    if initialisation == "normal":
-        layer.weight.normal_(generator=generator)
+    if initialisation != "default":
+        if initialisation == "normal":
+            layer.weight.normal_(generator=generator)
+        else:
+            mode: Literal["fan_in", "fan_out"] = "fan_in" if initialisation == "kaiming_fan_in" else "fan_out"
+            nn.init.kaiming_normal_(layer.weight, mode=mode, nonlinearity="relu", generator=generator)
         if layer.bias is not None:
             layer.bias.zero_()
         return
