@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-import tempfile
+import uuid
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
@@ -50,14 +50,14 @@ def written_whole(path: Path, what: str) -> Iterator[IO[bytes]]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=".tmp")
+        # Unlike those of `tempfile`, it may be read by all whom the user's umask lets.
+        temporary = path.parent / f".{path.stem}-{uuid.uuid4().hex}.tmp"
         try:
-            with os.fdopen(handle, "wb") as file:
+            with temporary.open("xb") as file:
                 yield file
-            Path(temporary).replace(path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
         raise DataError(
             f"{what} {path} cannot be written: {error.strerror or error}. "

@@ -172,7 +172,7 @@ def _files(path: Path, dataset: str) -> Iterator[tuple[str, str, IO[bytes]]]:
         yield from _folder_files(path, OFFICIAL[dataset]) if path.is_dir() else _tar_files(path)
     except (tarfile.TarError, OSError, EOFError, zlib.error) as error:
         raise DataError(
-            f"{path} is no archive that can be read, or it is truncated ({error}); {_legal_files(dataset)}"
+            f"{path} is no archive that can be read, or it is truncated; {_legal_files(dataset)}"
         ) from error
 
 
