@@ -10,28 +10,24 @@ import torch
 from torch import nn
 
 from baselines.zero_cost.mae_det import MAEDet
-from baselines.zero_cost.probe import Batch
 from baselines.zero_cost.probe import Probe
 from baselines.zero_cost.probe import make_probes
 from harness.errors import ScoreError
 from harness.spaces import NASBench201Space
-from tests.baselines.networks import Chain
-from tests.baselines.networks import permute_channels
+from tests.baselines.tiny_networks import Stack
+from tests.baselines.tiny_networks import make_probe
+from tests.baselines.tiny_networks import permute_channels
+from tests.baselines.tiny_networks import pointwise
 
 SPACE = NASBench201Space()
 
 
-def probe_of(*blocks: nn.Module, inputs: int = 32, side: int = 8) -> Probe:
-    x = torch.randn((inputs, 3, side, side), generator=torch.Generator().manual_seed(0))
-    return Probe(Chain(*blocks), [Batch(x, torch.zeros(inputs, dtype=torch.int64))], MAEDet.setup, 0)
-
-
-def convolution(inputs: int, outputs: int) -> nn.Conv2d:
-    return nn.Conv2d(inputs, outputs, 1, bias=False)
+def probe_of(*blocks: nn.Module, width: int) -> Probe:
+    return make_probe(Stack(*blocks, width=width, classes=2), batch=64, side=8, setup=MAEDet.setup)
 
 
 def test_of_a_linear_network_it_is_the_entropy_of_its_output():
-    probe = probe_of(convolution(3, 64), convolution(64, 64), nn.ReLU())
+    probe = probe_of(pointwise(3, 64), pointwise(64, 64), nn.ReLU(), width=64)
     first, second = (weight[:, :, 0, 0] for _, weight in probe.weights[:2])
     output = torch.einsum("oi,nihw->nohw", second @ first, probe.batches[0].inputs)
     assert MAEDet.measure(probe) == pytest.approx(math.log(float(output.std())), abs=1e-5)
@@ -39,7 +35,7 @@ def test_of_a_linear_network_it_is_the_entropy_of_its_output():
 
 def test_the_entropy_of_a_wide_network_is_that_of_its_shape():
     # A unit of variance becomes one per input of each convolution, in expectation over the weights.
-    probe = probe_of(convolution(3, 512), convolution(512, 512), inputs=64)
+    probe = probe_of(pointwise(3, 512), pointwise(512, 512), width=512)
     assert MAEDet.measure(probe) == pytest.approx(math.log(3 * 512) / 2, abs=0.1)
 
 
@@ -72,7 +68,7 @@ def test_nothing_overflows_in_a_deep_network():
 
 
 def test_the_scale_of_weights_counts():
-    probe = probe_of(convolution(3, 4), nn.Sequential(nn.ReLU(), convolution(4, 4)))
+    probe = probe_of(pointwise(3, 4), nn.Sequential(nn.ReLU(), pointwise(4, 4)), width=4)
     before = MAEDet.measure(probe)
     with torch.no_grad():
         probe.weights[0][1].mul_(5)
@@ -80,8 +76,8 @@ def test_the_scale_of_weights_counts():
 
 
 def test_the_order_of_channels_does_not_matter():
-    inner = convolution(4, 4)
-    probe = probe_of(convolution(3, 4), nn.Sequential(nn.ReLU(), inner))
+    inner = pointwise(4, 4)
+    probe = probe_of(pointwise(3, 4), nn.Sequential(nn.ReLU(), inner), width=4)
     before = MAEDet.measure(probe)
     permute_channels(probe.network.features[0], inner)
     assert MAEDet.measure(probe) == pytest.approx(before, abs=1e-5)

@@ -20,7 +20,8 @@ from harness.errors import ScoreError
 from harness.errors import SpecError
 from harness.spaces import NASBench201Space
 from harness.spaces import SearchSpace
-from tests.baselines.networks import Chain
+from tests.baselines.tiny_networks import Stack
+from tests.baselines.tiny_networks import make_probe
 
 SPACE = NASBench201Space()
 
@@ -50,11 +51,10 @@ SIGNS = torch.tensor(list(itertools.product([-1.0, 1.0], repeat=9))).reshape(-1,
 
 
 def test_the_kernel_of_a_linear_network_is_that_of_its_inputs():
-    images = torch.randn((6, 8, 4, 4), generator=torch.Generator().manual_seed(0))
-    batch = Batch(images, torch.zeros(6, dtype=torch.int64))
-    probe = Probe(Chain(channels=8), [batch], NTKConditionNumber.setup, 0)
+    network = Stack(width=8, classes=3)
+    probe = make_probe(network, channels=8, setup=NTKConditionNumber.setup)
     # The gradient of the sum of the scores of an image is the pooled image, once for each class.
-    pooled = images.double().mean(dim=(2, 3)).numpy()
+    pooled = probe.batches[0].inputs.double().mean(dim=(2, 3)).numpy()
     assert NTKConditionNumber.measure(probe) == pytest.approx(np.linalg.cond(pooled @ pooled.T), rel=1e-4)
 
 
@@ -75,10 +75,10 @@ def test_it_is_the_condition_number_of_the_kernel_of_all_weights():
 
 
 def test_a_singular_kernel_has_no_condition_number():
-    image = torch.randn((1, 8, 4, 4), generator=torch.Generator().manual_seed(0))
-    batch = Batch(torch.cat([image, image, -image]), torch.zeros(3, dtype=torch.int64))
+    probe = make_probe(Stack(width=8, classes=3), channels=8, setup=NTKConditionNumber.setup)
+    probe.batches[0].inputs[1] = -2 * probe.batches[0].inputs[0]
     with pytest.raises(ScoreError, match="singular"):
-        NTKConditionNumber.measure(Probe(Chain(channels=8), [batch], NTKConditionNumber.setup, 0))
+        NTKConditionNumber.measure(probe)
 
 
 def test_a_cell_that_passes_nothing_on_has_no_condition_number():

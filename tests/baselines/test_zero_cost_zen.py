@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from baselines.zero_cost.probe import Batch
 from baselines.zero_cost.probe import Probe
 from baselines.zero_cost.zen import STEP
 from baselines.zero_cost.zen import ZenScore
 from harness.errors import ScoreError
 from harness.spaces import NASBench201Space
-from tests.baselines.networks import Chain
-from tests.baselines.networks import permute_channels
+from tests.baselines.tiny_networks import Stack
+from tests.baselines.tiny_networks import make_probe
+from tests.baselines.tiny_networks import permute_channels
 
 SPACE = NASBench201Space()
 SMALL = {"channels": 4, "cells": 1}
@@ -25,10 +25,9 @@ def convolution(inputs: int, outputs: int, kernel: int = 1) -> nn.Conv2d:
     return nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
 
 
-def probe_of(*blocks: nn.Module, seed: int = 0) -> Probe:
-    x, noise = torch.randn((2, 16, 3, 8, 8), generator=torch.Generator().manual_seed(seed))
-    labels = torch.zeros(16, dtype=torch.int64)
-    return Probe(Chain(*blocks), [Batch(x, labels), Batch(noise, labels)], ZenScore.setup, seed)
+def probe_of(*blocks: nn.Module) -> Probe:
+    width = next(block.out_channels for block in reversed(blocks) if isinstance(block, nn.Conv2d))
+    return make_probe(Stack(*blocks, width=width, classes=2), batch=16, side=8, setup=ZenScore.setup)
 
 
 def test_of_a_linear_network_it_is_the_logarithm_of_what_the_network_makes_of_the_noise():

@@ -6,29 +6,25 @@ import math
 
 import numpy as np
 import pytest
-import torch
 from torch import nn
 
-from baselines.zero_cost.probe import Batch
 from baselines.zero_cost.probe import Probe
 from baselines.zero_cost.probe import make_probes
 from baselines.zero_cost.zico import ZiCo
 from harness.errors import ScoreError
 from harness.spaces import NASBench201Space
-from tests.baselines.networks import Chain
-from tests.baselines.networks import permute_channels
+from tests.baselines.tiny_networks import Stack
+from tests.baselines.tiny_networks import make_probe
+from tests.baselines.tiny_networks import permute_channels
+from tests.baselines.tiny_networks import pointwise
 
 SPACE = NASBench201Space()
 SMALL = {"channels": 4, "cells": 1}
 
 
-def batches_of(*seeds: int, side: int = 4) -> list[Batch]:
-    drawn = []
-    for seed in seeds:
-        generator = torch.Generator().manual_seed(seed)
-        images = torch.randn((8, 3, side, side), generator=generator)
-        drawn.append(Batch(images, torch.randint(0, 2, (8,), generator=generator)))
-    return drawn
+def probe_of(*blocks: nn.Module, width: int = 3) -> Probe:
+    network = Stack(*blocks, width=width, classes=2)
+    return make_probe(network, batch=8, side=4, classes=2, setup=ZiCo.setup)
 
 
 def small_probe(ncode: str, batch_size: int = 8) -> Probe:
@@ -59,7 +55,7 @@ def definition(per_batch: list[list[np.ndarray]]) -> float:
 
 
 def test_of_a_linear_classifier_it_is_what_its_gradients_give_by_hand():
-    probe = Probe(Chain(), batches_of(1, 2), ZiCo.setup, 0)
+    probe = probe_of()
     weight, bias = (p.detach().double().numpy() for p in probe.network.classifier.parameters())
     gradients = []
     for batch in probe.batches:
@@ -89,20 +85,17 @@ def test_gradients_are_those_of_each_batch_alone_and_not_their_sum():
 
 
 def test_weights_whose_gradient_does_not_vary_are_left_out():
-    (batch,) = batches_of(3)
+    probe = probe_of()
+    probe.batches = [probe.batches[0]] * 2
     with pytest.raises(ScoreError, match="no weight has a gradient that differs between batches"):
-        ZiCo.measure(Probe(Chain(), [batch, batch], ZiCo.setup, 0))
+        ZiCo.measure(probe)
 
 
 def test_a_layer_that_is_not_used_changes_nothing():
-    class WithSpare(Chain):
-        def __init__(self) -> None:
-            super().__init__(nn.Conv2d(3, 4, 3, bias=False), nn.ReLU())
-            self.spare = nn.Conv2d(3, 4, 3)
-
-    plain = Probe(Chain(nn.Conv2d(3, 4, 3, bias=False), nn.ReLU()), batches_of(1, 2), ZiCo.setup, 0)
-    spare = Probe(WithSpare(), batches_of(1, 2), ZiCo.setup, 0)
-    assert ZiCo.measure(spare) == ZiCo.measure(plain)
+    plain, spare = (Stack(pointwise(3, 4), nn.ReLU(), width=4, classes=2) for _ in range(2))
+    spare.add_module("spare", pointwise(3, 4))
+    first, second = (make_probe(network, classes=2, setup=ZiCo.setup) for network in (plain, spare))
+    assert ZiCo.measure(first) == ZiCo.measure(second)
 
 
 @pytest.mark.parametrize(
@@ -122,12 +115,7 @@ def test_a_cell_that_passes_nothing_on_has_no_score():
 
 
 def test_the_order_of_channels_does_not_matter():
-    probe = Probe(
-        Chain(nn.Conv2d(3, 6, 3, bias=False), nn.ReLU(), nn.Conv2d(6, 6, 1, bias=False)),
-        batches_of(1, 2),
-        ZiCo.setup,
-        0,
-    )
+    probe = probe_of(pointwise(3, 6), nn.ReLU(), pointwise(6, 6), width=6)
     before = ZiCo.measure(probe)
     permute_channels(probe.network.features[0], probe.network.features[2])
     assert ZiCo.measure(probe) == pytest.approx(before, rel=1e-4)

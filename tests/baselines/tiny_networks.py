@@ -54,19 +54,24 @@ def make_probe(
     """The network on random inputs and labels, with weights as the probe draws them."""
     rng = np.random.default_rng(seed)
     inputs = np.ones if setup.inputs == "ones" else rng.standard_normal
-    return Probe(
-        network,
-        [
-            Batch(
-                torch.from_numpy(inputs((batch, channels, side, side))).to(
-                    torch.float64 if setup.double else torch.float32
-                ),
-                torch.from_numpy(rng.integers(0, classes, batch)),
-            )
-        ],
-        setup,
-        seed,
-    )
+    batches = [
+        Batch(
+            torch.from_numpy(inputs((batch, channels, side, side))).to(
+                torch.float64 if setup.double else torch.float32
+            ),
+            torch.from_numpy(rng.integers(0, classes, batch)),
+        )
+        for _ in range(setup.batches)
+    ]
+    return Probe(network, batches, setup, seed)
+
+
+def permute_channels(before: nn.Conv2d, after: nn.Conv2d) -> None:
+    """Exchange the channels between two convolutions: the network computes the same."""
+    order = list(range(before.out_channels))[::-1]
+    with torch.no_grad():
+        before.weight.copy_(before.weight[order])
+        after.weight.copy_(after.weight[:, order])
 
 
 def matrix(layer: nn.Module) -> np.ndarray:
