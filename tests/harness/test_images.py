@@ -318,12 +318,11 @@ def test_damaged_archives_are_named(folder: Path) -> None:
 
 
 def test_a_file_that_is_there_twice_is_named(folder: Path) -> None:
-    archive = write_archive(folder / "twice.tar", "cifar10", batches("cifar10"))
-    with tarfile.open(folder / "plain.tar", "w") as tar:
+    source = write_folder(folder / "cifar10", batches("cifar10"))
+    with tarfile.open(folder / "twice.tar", "w") as archive:
         for name in ("a", "b"):
-            tar.add(folder / "packed" / FOLDERS["cifar10"], name)
-    assert archive.exists()
-    refuses("has two files called", folder / "plain.tar")
+            archive.add(source, name)
+    refuses("twice.tar has two files called", folder / "twice.tar")
 
 
 # Arrays in an .npz.
