@@ -40,7 +40,8 @@ class JacobCov(NetworkProxy):
         jacobians = gradient.flatten(1).double().cpu()
         if not (jacobians.std(dim=1) > 0).all():
             raise ScoreError(
-                "the class scores do not depend on the input, so there are no Jacobians to correlate."
+                "the Jacobian of some image is constant, as where nothing leads from the input to the output: it "
+                "has no correlation with others."
             )
         eigenvalues = torch.linalg.eigvalsh(torch.corrcoef(jacobians)) + 1e-5
         return -float((eigenvalues.log() + 1 / eigenvalues).sum())
@@ -82,6 +83,7 @@ class NASWOT(NetworkProxy):
                 handle.remove()
         if torch.linalg.matrix_rank(alike, hermitian=True) < len(alike):
             raise ScoreError(
-                "some images activate the same units, so the matrix has no inverse and no finite score."
+                "the units that the images activate are linearly dependent, as where two images activate the same: "
+                "the determinant is 0 and has no logarithm."
             )
         return float(torch.linalg.slogdet(alike).logabsdet)

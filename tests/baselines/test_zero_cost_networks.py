@@ -86,8 +86,8 @@ def test_a_dead_cell_has_no_gradient(name):
     ("name", "reason"),
     [
         ("synflow", "nothing flows"),
-        ("jacob_cov", "do not depend on the input"),
-        ("naswot", "some images activate the same units"),
+        ("jacob_cov", "Jacobian of some image is constant"),
+        ("naswot", "the determinant is 0"),
     ],
 )
 def test_a_dead_cell_without_a_score_says_why(name, reason):
