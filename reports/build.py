@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
 from typing import TYPE_CHECKING
 
-from harness.errors import StoreError
+from harness.ranking.run import KIND
 from reports import benchmark_sheet
 from reports import by_heart
 from reports import costs
@@ -15,11 +15,14 @@ from reports import first_proposals
 from reports import formats
 from reports import html
 from reports import measured
+from reports import output
 from reports import ranking
 from reports import scores
 from reports import tables
 from reports import validity
 from reports.load import load_results
+from reports.output import Report
+from reports.scorers import build as scorers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,32 +30,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import pandas as pd
-    from rich.table import Table
 
     from reports.formats import Sheet
     from reports.load import Results
     from reports.scores import Ceiling
-
-
-_OTHER_FOLDER = "Give another folder for the report: `harness report RESULTS --out FOLDER`."
-
-
-@dataclass(frozen=True)
-class Report:
-    """What was made.
-
-    Attributes:
-        page: The HTML page.
-        markdown: All tables, as in ``report.md``.
-        console_tables: One per benchmark, within 100 columns; then those over the whole sweep, and one of what was
-            left out, if anything was.
-        files: Everything that was written, the page first.
-    """
-
-    page: Path
-    markdown: str
-    console_tables: list[Table]
-    files: list[Path]
 
 
 def build_report(sweep_folder: Path, out: Path | None = None) -> Report:
@@ -68,9 +49,9 @@ def build_report(sweep_folder: Path, out: Path | None = None) -> Report:
         StoreError: ``sweep_folder`` is no results folder of this version, or ``out`` cannot be written.
         DataError: A trajectory is damaged.
     """
-    out = sweep_folder / "report" if out is None else out
-    if out.exists() and not out.is_dir():
-        raise StoreError(f"{out}: this is a file. {_OTHER_FOLDER}")
+    if _is_ranking(sweep_folder):
+        return scorers.build_report(sweep_folder, out)
+    out = output.folder(sweep_folder, out)
     results = load_results(sweep_folder)
     known = scores.ceilings(results)
     runs = tables.run_table(results, scores.final_scores(results, known))
@@ -80,7 +61,7 @@ def build_report(sweep_folder: Path, out: Path | None = None) -> Report:
     for label, ceiling in known.items():
         table = tables.benchmark_table(results, label, runs, ceiling)
         sheet = benchmark_sheet.sheet(table)
-        contents |= _files(f"table-{label}", sheet)
+        contents |= output.files(f"table-{label}", sheet)
         pictures = []
         for panel in curves.panels(results, label, ceiling):
             name = f"curve-{label}-{panel.axis}"
@@ -90,16 +71,16 @@ def build_report(sweep_folder: Path, out: Path | None = None) -> Report:
         sections.append(html.Section(sheet, table.facts, pictures, lacks_test="test" in ceiling.missing))
     sheets = _sweep_sheets(results, runs, known)
     for sheet in sheets:
-        contents |= _files(sheet.name, sheet)
+        contents |= output.files(sheet.name, sheet)
     markdown = _markdown(results, sections, sheets)
     contents["report.md"] = markdown.encode()
     contents["runs.csv"] = runs.to_csv(index=False, lineterminator="\n").encode()
     seconds = measured.measured_runs(results)
     contents["measured-seconds.csv"] = seconds.to_csv(index=False, lineterminator="\n").encode()
-    page = html.page(results, sections, sheets, measured.measured_sheet(results))
+    page = html.page(results, sections, sheets, {}, measured.measured_sheet(results))
     contents = {"report.html": page.encode()} | contents
 
-    files = [_write(out / name, content) for name, content in contents.items()]
+    files = output.write(out, contents)
     console_tables = [formats.to_console(sheet) for sheet in (*(s.sheet for s in sections), *sheets)]
     if results.left_out:
         console_tables.append(formats.left_out_to_console(results.left_out.values()))
@@ -109,6 +90,15 @@ def build_report(sweep_folder: Path, out: Path | None = None) -> Report:
         console_tables=console_tables,
         files=files,
     )
+
+
+def _is_ranking(folder: Path) -> bool:
+    try:
+        sweep = json.loads((folder / "sweep.json").read_bytes())
+    except (OSError, ValueError):
+        # What is wrong is said by whoever reads all of it.
+        return False
+    return isinstance(sweep, dict) and sweep.get("kind") == KIND
 
 
 def _sweep_sheets(results: Results, runs: pd.DataFrame, known: Mapping[str, Ceiling]) -> list[Sheet]:
@@ -121,16 +111,6 @@ def _sweep_sheets(results: Results, runs: pd.DataFrame, known: Mapping[str, Ceil
         validity.validity_sheet(results),
     ]
     return [sheet for sheet in sheets if sheet is not None]
-
-
-def _files(name: str, sheet: Sheet) -> dict[str, bytes]:
-    files = {
-        f"{name}.csv": formats.to_csv(sheet).encode(),
-        f"{name}.tex": formats.to_latex(sheet).encode(),
-    }
-    if sheet.runs is not None:
-        files[f"{name}-runs.csv"] = sheet.runs.to_csv(index=False, lineterminator="\n").encode()
-    return files
 
 
 def _markdown(results: Results, sections: Sequence[html.Section], sheets: Sequence[Sheet]) -> str:
@@ -149,16 +129,3 @@ def _markdown(results: Results, sections: Sequence[html.Section], sheets: Sequen
     if remarks := [*incomplete, *results.remarks]:
         parts.append("## Failed and missing runs\n\n" + "\n".join(f"- {text}" for text in remarks) + "\n")
     return "\n".join(parts)
-
-
-def _write(path: Path, content: bytes) -> Path:
-    """Write a file in one step, so that no reader sees half of it."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(path.name + ".tmp")
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    except OSError as error:
-        where = error.filename or path
-        raise StoreError(f"{where}: cannot be written: {error.strerror}. {_OTHER_FOLDER}") from error
-    return path

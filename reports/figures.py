@@ -1,8 +1,9 @@
-"""Anytime curves as figures: PNG and SVG, equal bytes for equal results."""
+"""Figures as PNG and SVG, equal bytes for equal results; and anytime curves as figures."""
 
 from __future__ import annotations
 
 import io
+from functools import partial
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -14,6 +15,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from matplotlib.axes import Axes
 
     from reports.curves import Panel
@@ -55,11 +58,23 @@ def draw(panel: Panel) -> tuple[bytes, bytes]:
     Returns:
         The figure as PNG and as SVG. The SVG has a transparent background.
     """
+    return render(partial(_figure, panel))
+
+
+def render(make: Callable[[], Figure]) -> tuple[bytes, bytes]:
+    """Make a figure in the style of all figures.
+
+    Args:
+        make: Draws it; called once, while that style is set.
+
+    Returns:
+        The figure as PNG and as SVG. The SVG has a transparent background.
+    """
     with mpl.rc_context():
         # Not on top of a user's own style, which would make other figures of equal results.
         mpl.rcdefaults()
         mpl.rcParams.update(_STYLE)
-        figure = _figure(panel)
+        figure = make()
         return _png(figure), _svg(figure)
 
 

@@ -189,7 +189,7 @@ def to_latex(sheet: Sheet) -> str:
     )
     if sheet.apart is not None:
         # Styler has rules between all rows or none.
-        text = str(text).replace(f"{sheet.apart} &", f"\\midrule\n{sheet.apart} &", 1)
+        text = str(text).replace(f"\n{_latex(sheet.apart)} &", f"\n\\midrule\n{_latex(sheet.apart)} &", 1)
     return str(text)
 
 
@@ -233,10 +233,10 @@ def _without_shared_names(cells: Grid) -> tuple[Grid, list[str]]:
     return grid, [texts.pop() for texts in columns if len(texts) == 1]
 
 
-def left_out_to_console(sentences: Iterable[str]) -> Table:
-    """Why folders that look like runs count in no table."""
+def left_out_to_console(sentences: Iterable[str], title: str = "Left out") -> Table:
+    """Why something counts in no table, a sentence each."""
     output = Table(
-        title="Left out", title_justify="left", title_style="bold", box=None, show_header=False, padding=0
+        title=title, title_justify="left", title_style="bold", box=None, show_header=False, padding=0
     )
     output.add_column(overflow="fold")
     for sentence in sentences:

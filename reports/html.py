@@ -17,6 +17,7 @@ from reports.figures import PALETTE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from collections.abc import Mapping
     from collections.abc import Sequence
 
     from reports.formats import Sheet
@@ -58,31 +59,30 @@ class Section:
 
 
 def page(
-    results: Results, sections: Sequence[Section], sheets: Sequence[Sheet], seconds: Sheet | None
+    results: Results,
+    sections: Sequence[Section],
+    sheets: Sequence[Sheet],
+    pictures: Mapping[str, Sequence[Picture]],
+    seconds: Sheet | None,
 ) -> str:
-    """The whole page.
+    """The page of a sweep of searches.
 
     Args:
         results: The runs.
         sections: One per benchmark.
         sheets: Tables over the whole sweep.
+        pictures: Figures of these tables, by their names.
         seconds: What was measured; no other part of the page differs between a sweep and its replay, but the times
             and machines of the runs.
     """
-    environment = Environment(
-        loader=PackageLoader("reports"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-        keep_trailing_newline=True,
-    )
-    environment.filters["inline"] = _inline
     runs = results.runs
-    return environment.get_template("report.html.j2").render(
+    return render(
+        "report.html.j2",
+        title=results.name,
         results=results,
         sections=sections,
         sheets=sheets,
+        sheet_pictures=pictures,
         seconds=seconds,
         statuses=runs["status"].value_counts(sort=False).to_dict(),
         facts=_facts(results),
@@ -99,32 +99,55 @@ def page(
     )
 
 
-def _facts(results: Results) -> list[tuple[str, str]]:
-    """What is true of the sweep as a whole, as name and text."""
-    records = list(results.runs["record"])
+def render(template: str, **content: Any) -> str:
+    """A page by the name of its template, with what that shows."""
+    environment = Environment(
+        loader=PackageLoader("reports"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
+    )
+    environment.filters["inline"] = _inline
+    return environment.get_template(template).render(**content)
+
+
+def made_by(sessions: Iterable[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Versions, commits and machines of the processes that made something, as name and text."""
     versions: dict[str, list[str]] = {}
-    # A run that was resumed may have been made by several versions, on several machines.
-    sessions = [session for record in records for session in record.get("sessions") or [record]]
+    sessions = list(sessions)
     for session in sessions:
         for package, version in session.get("versions", {}).items():
             known = versions.setdefault(package, [])
             if version not in known:
                 known.append(version)
+    return [
+        ("Versions", ", ".join(f"{package} {' / '.join(found)}" for package, found in versions.items())),
+        ("Commit", distinct(_commit(s.get("git")) for s in sessions)),
+        ("Machine", distinct(_machine(s.get("host")) for s in sessions)),
+    ]
+
+
+def _facts(results: Results) -> list[tuple[str, str]]:
+    """What is true of the sweep as a whole, as name and text."""
+    records = list(results.runs["record"])
+    # A run that was resumed may have been made by several versions, on several machines.
+    sessions = [session for record in records for session in record.get("sessions") or [record]]
     started = [r["started"] for r in records if r.get("started")]
     ended = [r["ended"] for r in records if r.get("ended")]
     facts = [
-        ("Data", _distinct(f"{r['data']['source']}, digest {r['data']['digest']}" for r in records)),
-        ("Search space", _distinct(r.get("space") for r in records)),
-        ("Versions", ", ".join(f"{package} {' / '.join(found)}" for package, found in versions.items())),
-        ("Commit", _distinct(_commit(s.get("git")) for s in sessions)),
-        ("Machine", _distinct(_machine(s.get("host")) for s in sessions)),
+        ("Data", distinct(f"{r['data']['source']}, digest {r['data']['digest']}" for r in records)),
+        ("Search space", distinct(r.get("space") for r in records)),
+        *made_by(sessions),
         ("First run started", min(started, default="")),
         ("Last run ended", max(ended, default="")),
     ]
     return [(name, text) for name, text in facts if text]
 
 
-def _distinct(texts: Iterable[str | None]) -> str:
+def distinct(texts: Iterable[str | None]) -> str:
+    """Different texts, in their order."""
     return "; ".join(dict.fromkeys(text for text in texts if text))
 
 

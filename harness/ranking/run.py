@@ -207,8 +207,8 @@ def _record(planned: PlannedBenchmark, scorers: Mapping[str, PlannedScorer]) -> 
         sample=Sample(architectures=len(planned.architectures), of=benchmark.space.size, seed=planned.seed),
         seeds={split: list(benchmark.seeds(split=split, fidelity=fidelity)) for split in splits},
         missing={
-            split: f"source {benchmark.source!r} has no {split} scores after {fidelity} epochs; `harness data status` "
-            "lists what each table holds"
+            split: f"source {benchmark.source!r} has none after {fidelity} epochs; `harness data status` lists "
+            "what each table holds"
             for split in _SPLITS
             if split not in splits
         },

@@ -1,0 +1,119 @@
+"""Heat maps as figures: a number in every cell, on colours that keep their order for every eye and in grey."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+
+from reports.figures import INK
+from reports.figures import render
+from reports.formats import NOTHING
+
+if TYPE_CHECKING:
+    from reports.correlation import Floats
+
+# Its lightness only rises, so that it is ordered for every eye, and in grey.
+_COLOURS = "viridis"
+# In inches: the smallest cell, and a letter of the font.
+_WIDTH, _HEIGHT, _LETTER = 0.58, 0.34, 0.092
+# Up to so many columns have their names written level.
+_FEW = 6
+# Relative luminance at which black and white text have the same contrast (WCAG 2).
+_MIDDLE = 0.179
+
+
+@dataclass(frozen=True)
+class HeatMap:
+    """Numbers of rows by columns.
+
+    Attributes:
+        name: What its files are called.
+        title: Above it.
+        rows: What each row is.
+        columns: What each column is.
+        values: ``(rows, columns)``; NaN where there is no number.
+        limits: What the darkest and the lightest colour stand for.
+        caption: What it shows.
+        row_title: What the rows are together.
+        column_title: What the columns are together.
+    """
+
+    name: str
+    title: str
+    rows: Sequence[str]
+    columns: Sequence[str]
+    values: Floats
+    limits: tuple[float, float]
+    caption: str
+    row_title: str = ""
+    column_title: str = ""
+
+
+def draw(heat_map: HeatMap) -> tuple[bytes, bytes]:
+    """The heat map as PNG and as SVG. The SVG has a transparent background."""
+    return render(partial(_figure, heat_map))
+
+
+def _figure(heat_map: HeatMap) -> Figure:
+    rows, columns = heat_map.values.shape
+    level = columns <= _FEW or _longest(heat_map.columns) <= _WIDTH
+    heads = [_broken(head) if level else head for head in heat_map.columns]
+    # As large as cells and names need, so that nothing is squeezed or cut.
+    longest = _longest(line for head in heads for line in head.splitlines())
+    width = columns * (max(_WIDTH, longest + 0.15) if level else _WIDTH) + _longest(heat_map.rows)
+    height = rows * _HEIGHT + (0.17 * max(head.count("\n") + 1 for head in heads) if level else longest)
+    figure = Figure(
+        figsize=(max(width, _longest([heat_map.title]) * 1.1) + 0.6, height + 0.9), layout="constrained"
+    )
+    axes = figure.add_subplot()
+    scale = mpl.colors.Normalize(*heat_map.limits, clip=True)
+    colours = mpl.colormaps[_COLOURS]
+    # A mesh, not an image: figures inside the page are drawn, without a picture to load.
+    axes.pcolormesh(
+        np.ma.masked_invalid(heat_map.values), cmap=colours, norm=scale, edgecolors="white", linewidth=1.0
+    )
+    for (row, column), value in np.ndenumerate(heat_map.values):
+        known = not np.isnan(value)
+        axes.text(
+            column + 0.5,
+            row + 0.5,
+            f"{value:.2f}" if known else NOTHING,
+            ha="center",
+            va="center",
+            fontsize=9,
+            color=_text_on(colours(scale(value))) if known else INK,
+        )
+    axes.set_xticks(np.arange(columns) + 0.5, heads)
+    axes.set_yticks(np.arange(rows) + 0.5, heat_map.rows)
+    axes.tick_params(length=0)
+    if not level:
+        axes.tick_params(axis="x", rotation=90)
+    axes.invert_yaxis()
+    axes.spines[:].set_visible(False)
+    axes.set_xlabel(heat_map.column_title)
+    axes.set_ylabel(heat_map.row_title)
+    figure.suptitle(heat_map.title, x=0.02, ha="left", fontsize=mpl.rcParams["axes.titlesize"])
+    return figure
+
+
+def _broken(head: str) -> str:
+    """A long name in two lines."""
+    return head if _longest([head]) <= 2 * _WIDTH else head.replace("-", "-\n", 1)
+
+
+def _longest(texts: Iterable[str]) -> float:
+    """Inches that the longest text takes."""
+    return _LETTER * max(map(len, texts), default=0)
+
+
+def _text_on(colour: tuple[float, float, float, float]) -> str:
+    # Neither is INK, which the page turns into the colour of its own text.
+    red, green, blue = (channel**2.2 for channel in colour[:3])
+    return "#000000" if 0.2126 * red + 0.7152 * green + 0.0722 * blue > _MIDDLE else "#ffffff"

@@ -1,0 +1,88 @@
+"""What a report consists of, and how its files are written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from harness.errors import StoreError
+from reports import formats
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from rich.table import Table
+
+    from reports.formats import Sheet
+
+_OTHER_FOLDER = "Give another folder for the report: `harness report RESULTS --out FOLDER`."
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was made.
+
+    Attributes:
+        page: The HTML page.
+        markdown: All tables, as in ``report.md``.
+        console_tables: One per benchmark, within 100 columns; then those over the whole sweep, and one of what was
+            left out, if anything was.
+        files: Everything that was written, the page first.
+    """
+
+    page: Path
+    markdown: str
+    console_tables: list[Table]
+    files: list[Path]
+
+
+def folder(sweep_folder: Path, out: Path | None) -> Path:
+    """Where a report is written: ``out``, or ``report`` in the sweep's folder.
+
+    Raises:
+        StoreError: A file is there.
+    """
+    out = sweep_folder / "report" if out is None else out
+    if out.exists() and not out.is_dir():
+        raise StoreError(f"{out}: this is a file. {_OTHER_FOLDER}")
+    return out
+
+
+def files(name: str, sheet: Sheet) -> dict[str, bytes]:
+    """A table as files, by their names."""
+    made = {
+        f"{name}.csv": formats.to_csv(sheet).encode(),
+        f"{name}.tex": formats.to_latex(sheet).encode(),
+    }
+    if sheet.runs is not None:
+        made[f"{name}-runs.csv"] = sheet.runs.to_csv(index=False, lineterminator="\n").encode()
+    return made
+
+
+def write(out: Path, contents: Mapping[str, bytes]) -> list[Path]:
+    """Write files, each in one step, so that no reader sees half of it.
+
+    Args:
+        out: Folder.
+        contents: By the names of the files.
+
+    Returns:
+        Their paths, in their order.
+
+    Raises:
+        StoreError: One cannot be written.
+    """
+    return [_write(out / name, content) for name, content in contents.items()]
+
+
+def _write(path: Path, content: bytes) -> Path:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(path.name + ".tmp")
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    except OSError as error:
+        where = error.filename or path
+        raise StoreError(f"{where}: cannot be written: {error.strerror}. {_OTHER_FOLDER}") from error
+    return path
