@@ -62,33 +62,41 @@ def build_report(sweep_folder: Path, out: Path | None = None) -> Report:
         table = tables.benchmark_table(results, label, runs, ceiling)
         sheet = benchmark_sheet.sheet(table)
         contents |= output.files(f"table-{label}", sheet)
-        pictures = []
+        curve_pictures = []
         for panel in curves.panels(results, label, ceiling):
             name = f"curve-{label}-{panel.axis}"
             png, svg = figures.draw(panel)
             contents |= {f"{name}.png": png, f"{name}.svg": svg}
-            pictures.append(html.Picture(name, svg, figures.describe(panel)))
-        sections.append(html.Section(sheet, table.facts, pictures, lacks_test="test" in ceiling.missing))
+            curve_pictures.append(html.Picture(name, svg, figures.describe(panel)))
+        sections.append(
+            html.Section(sheet, table.facts, curve_pictures, lacks_test="test" in ceiling.missing)
+        )
     sheets = _sweep_sheets(results, runs, known)
     for sheet in sheets:
         contents |= output.files(sheet.name, sheet)
-    markdown = _markdown(results, sections, sheets)
+    consistency = []
+    for heat_map in ranking.consistency_maps(results):
+        picture, files = output.drawn(heat_map)
+        contents |= files
+        consistency.append(picture)
+    pictures = {"ranking": consistency}
+    markdown = _markdown(results, sections, sheets, pictures)
     contents["report.md"] = markdown.encode()
     contents["runs.csv"] = runs.to_csv(index=False, lineterminator="\n").encode()
     seconds = measured.measured_runs(results)
     contents["measured-seconds.csv"] = seconds.to_csv(index=False, lineterminator="\n").encode()
-    page = html.page(results, sections, sheets, {}, measured.measured_sheet(results))
+    page = html.page(results, sections, sheets, pictures, measured.measured_sheet(results))
     contents = {"report.html": page.encode()} | contents
 
-    files = output.write(out, contents)
+    written = output.write(out, contents)
     console_tables = [formats.to_console(sheet) for sheet in (*(s.sheet for s in sections), *sheets)]
     if results.left_out:
         console_tables.append(formats.left_out_to_console(results.left_out.values()))
     return Report(
-        page=files[0],
+        page=written[0],
         markdown=markdown,
         console_tables=console_tables,
-        files=files,
+        files=written,
     )
 
 
@@ -113,12 +121,18 @@ def _sweep_sheets(results: Results, runs: pd.DataFrame, known: Mapping[str, Ceil
     return [sheet for sheet in sheets if sheet is not None]
 
 
-def _markdown(results: Results, sections: Sequence[html.Section], sheets: Sequence[Sheet]) -> str:
+def _markdown(
+    results: Results,
+    sections: Sequence[html.Section],
+    sheets: Sequence[Sheet],
+    pictures: Mapping[str, Sequence[html.Picture]],
+) -> str:
     parts = [f"# {results.name}\n"]
     for section in sections:
         parts.append(formats.to_markdown(section.sheet))
-        parts += [f"![{picture.caption}]({picture.name}.svg)\n" for picture in section.pictures]
-    parts += [formats.to_markdown(sheet) for sheet in sheets]
+        parts += map(output.linked, section.pictures)
+    for sheet in sheets:
+        parts += [formats.to_markdown(sheet), *map(output.linked, pictures.get(sheet.name, ()))]
     incomplete = [f"{path} failed." for path in results.runs.query("status == 'failed'")["path"]]
     incomplete += [f"{path} is not finished." for path in results.runs.query("status == 'running'")["path"]]
     parked = results.runs.query("status == 'parked'")

@@ -34,11 +34,13 @@ class Picture:
         name: Unique within the page.
         svg: The SVG file.
         caption: What it shows.
+        fills: Whether it takes all of the width that it is given, or no more than its own.
     """
 
     name: str
     svg: bytes
     caption: str
+    fills: bool = True
 
 
 @dataclass(frozen=True)

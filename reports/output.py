@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from harness.errors import StoreError
 from reports import formats
+from reports import heatmaps
+from reports.html import Picture
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from reports.formats import Sheet
+    from reports.heatmaps import HeatMap
 
 _OTHER_FOLDER = "Give another folder for the report: `harness report RESULTS --out FOLDER`."
 
@@ -58,6 +61,18 @@ def files(name: str, sheet: Sheet) -> dict[str, bytes]:
     if sheet.runs is not None:
         made[f"{name}-runs.csv"] = sheet.runs.to_csv(index=False, lineterminator="\n").encode()
     return made
+
+
+def drawn(heat_map: HeatMap) -> tuple[Picture, dict[str, bytes]]:
+    """A heat map as a figure of a page, and as files, by their names."""
+    png, svg = heatmaps.draw(heat_map)
+    picture = Picture(heat_map.name, svg, heat_map.caption, fills=False)
+    return picture, {f"{heat_map.name}.png": png, f"{heat_map.name}.svg": svg}
+
+
+def linked(picture: Picture) -> str:
+    """A figure in Markdown."""
+    return f"![{picture.caption}]({picture.name}.svg)\n"
 
 
 def write(out: Path, contents: Mapping[str, bytes]) -> list[Path]:

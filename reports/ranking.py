@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 from typing import Any
@@ -21,6 +22,7 @@ from reports.formats import count
 from reports.formats import fixed
 from reports.formats import lay_out
 from reports.formats import spread
+from reports.heatmaps import HeatMap
 from reports.sheets import NO_DIFFERENCE
 from reports.sheets import asked
 from reports.sheets import difference_columns
@@ -35,6 +37,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from harness.benchmarks import Benchmark
     from harness.spaces import Architecture
     from reports.load import Results
@@ -42,6 +46,9 @@ if TYPE_CHECKING:
     from reports.statistics import Floats
 
 STRATEGY = "llm_ranking"
+
+MOST_RANKS = 25
+"""Of a heat map, which more would make unreadable."""
 
 _TAUS = ("tau", "tau_parameters", "tau_flops", "tau_seeds")
 
@@ -62,7 +69,7 @@ def ranking_sheet(results: Results, known: Mapping[str, Ceiling]) -> Sheet | Non
         of floors and seeds, ``rankings`` (runs with a whole ranking), ``of`` (architectures of a ranking),
         ``by_heart`` of blind rows; its ``runs`` hold the same run by run. ``None`` without such a run.
     """
-    runs = results.runs[[spec["strategy"]["name"] == STRATEGY for spec in results.runs["spec"]]]
+    runs = results.runs[_is_ranking(results.runs)]
     if runs.empty:
         return None
     taus = pd.DataFrame([_run(results, run, known) for _, run in runs[runs["finished"]].iterrows()])
@@ -110,27 +117,109 @@ def ranking_sheet(results: Results, known: Mapping[str, Ceiling]) -> Sheet | Non
     )
 
 
-def _run(results: Results, run: pd.Series, known: Mapping[str, Ceiling]) -> dict[str, Any]:
-    """The taus of one run; NaN where its ranking is not whole."""
+def consistency_maps(results: Results) -> list[HeatMap]:
+    """How often an architecture of each predicted rank has each true rank (CoLLM-NAS, Figure 1).
+
+    Args:
+        results: The runs.
+
+    Returns:
+        One per benchmark and strategy with a whole ranking of up to :data:`MOST_RANKS`: relative frequencies over its
+        rankings, each row and each column of sum 1. Architectures of equal score share the ranks that they cover.
+    """
+    maps = []
+    runs = results.runs[_is_ranking(results.runs) & results.runs["finished"]]
+    for (benchmark, strategy), group in runs.groupby(["benchmark", "strategy"], sort=False):
+        rankings = [ranking for _, run in group.iterrows() if (ranking := _ranking(results, run)).is_whole]
+        # All of one label rank equally many, for their parameters are equal.
+        if not rankings or rankings[0].of > MOST_RANKS:
+            continue
+        frequencies = np.mean([_true_ranks(ranking) for ranking in rankings], axis=0)
+        names = [str(rank + 1) for rank in range(rankings[0].of)]
+        times = f"{len(rankings)} {'ranking' if len(rankings) == 1 else 'rankings'}"
+        maps.append(
+            HeatMap(
+                name=f"consistency-{benchmark}-{strategy}",
+                title=f"{benchmark}: {strategy}",
+                rows=names,
+                columns=names,
+                values=frequencies,
+                limits=(0.0, float(frequencies.max())),
+                caption=f"How often what {strategy} ranks so on {benchmark} (1 is best) has which rank by validation: "
+                f"relative frequency over {times}. After CoLLM-NAS, Figure 1.",
+                row_title="Predicted rank",
+                column_title="True rank",
+            )
+        )
+    return maps
+
+
+@dataclass(frozen=True)
+class _Ranking:
+    """What a model predicted in one run.
+
+    Attributes:
+        ranks: Predicted rank of each evaluated architecture, 1 is best.
+        scores: Their validation scores, higher is better.
+        ncodes: The architectures.
+        of: How many were to be ranked.
+    """
+
+    ranks: Floats
+    scores: Floats
+    ncodes: list[str]
+    of: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all of them were evaluated, and are enough to have an order."""
+        return len(self.ranks) == self.of >= 2
+
+
+def _is_ranking(runs: pd.DataFrame) -> NDArray[np.bool_]:
+    return np.array([spec["strategy"]["name"] == STRATEGY for spec in runs["spec"]], dtype=bool)
+
+
+def _ranking(results: Results, run: pd.Series) -> _Ranking:
     trials = results.trials[results.trials["run"] == run.name]
     trials = trials[np.array(["rank" in attributes for attributes in trials["attributes"]], dtype=bool)]
-    ranks = np.array([attributes["rank"] for attributes in trials["attributes"]], dtype=float)
-    of = max((attributes["of"] for attributes in trials["attributes"]), default=0)
+    sign = 1 if run["record"]["metric"]["higher_is_better"] else -1
+    return _Ranking(
+        ranks=np.array([attributes["rank"] for attributes in trials["attributes"]], dtype=float),
+        scores=sign * trials["valid"].to_numpy(dtype=float),
+        ncodes=list(trials["ncode"]),
+        of=max((attributes["of"] for attributes in trials["attributes"]), default=0),
+    )
+
+
+def _true_ranks(ranking: _Ranking) -> Floats:
+    """Predicted rank by true rank: 1 where an architecture has both, shared among the ranks of equals."""
+    scores = ranking.scores[np.argsort(ranking.ranks)]
+    better = (scores[:, None] < scores).sum(axis=1)
+    equal = (scores[:, None] == scores).sum(axis=1)
+    ranks = np.arange(ranking.of)
+    within = (ranks >= better[:, None]) & (ranks < (better + equal)[:, None])
+    shares: Floats = within / equal[:, None]
+    return shares
+
+
+def _run(results: Results, run: pd.Series, known: Mapping[str, Ceiling]) -> dict[str, Any]:
+    """The taus of one run; NaN where its ranking is not whole."""
+    ranking = _ranking(results, run)
     row = {
         "benchmark": run["benchmark"],
         "strategy": run["strategy"],
         "seed": run["seed"],
-        "of": of or math.nan,
+        "of": ranking.of or math.nan,
     }
-    if len(ranks) < of or of < 2:
+    if not ranking.is_whole:
         return row | dict.fromkeys(_TAUS, math.nan)
-    sign = 1 if run["record"]["metric"]["higher_is_better"] else -1
-    scores = sign * trials["valid"].to_numpy(dtype=float)
-    row |= {"tau": statistics.kendall(-ranks, scores)}
+    scores = ranking.scores
+    row |= {"tau": statistics.kendall(-ranking.ranks, scores)}
     benchmark = known[run["benchmark"]].benchmark
     if benchmark is None:
         return row | dict.fromkeys(_TAUS[1:], math.nan)
-    architectures = [benchmark.space.from_ncode(ncode) for ncode in trials["ncode"]]
+    architectures = [benchmark.space.from_ncode(ncode) for ncode in ranking.ncodes]
     parameters, flops = _costs(benchmark, architectures)
     return row | {
         "tau_parameters": statistics.kendall(parameters, scores),

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 from threadpoolctl import threadpool_limits
 
 from reports import formats
-from reports import heatmaps
 from reports import html
 from reports import output
 from reports.output import Report
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from reports.heatmaps import HeatMap
     from reports.scorers.load import Rankings
 
 
@@ -44,42 +42,37 @@ def build_report(sweep_folder: Path, out: Path | None = None) -> Report:
 
     contents: dict[str, bytes] = {}
 
-    def drawn(heat_map: HeatMap) -> html.Picture:
-        png, svg = heatmaps.draw(heat_map)
-        contents.update({f"{heat_map.name}.png": png, f"{heat_map.name}.svg": svg})
-        return html.Picture(heat_map.name, svg, heat_map.caption)
-
-    overview = [drawn(heat_map) for heat_map in figures.tau_maps(tables)]
+    overview = []
+    for heat_map in figures.tau_maps(tables):
+        picture, files = output.drawn(heat_map)
+        contents |= files
+        overview.append(picture)
     sections = []
     for table in tables:
         printed = sheet(table)
         contents |= output.files(f"table-{table.ranked.label}", printed)
-        agreement = drawn(figures.agreement_map(table.ranked, list(table.frame["scorer"])))
-        sections.append(
-            html.Section(printed, (), [agreement], lacks_test="test" in table.ranked.record.missing)
-        )
+        picture, files = output.drawn(figures.agreement_map(table.ranked, list(table.frame["scorer"])))
+        contents |= files
+        lacks_test = "test" in table.ranked.record.missing
+        sections.append(html.Section(printed, (), [picture], lacks_test=lacks_test))
     markdown = _markdown(rankings, sections, overview)
     contents["report.md"] = markdown.encode()
     contents = {"report.html": _page(rankings, sections, overview).encode()} | contents
 
-    files = output.write(out, contents)
+    written = output.write(out, contents)
     console_tables = [formats.to_console(section.sheet) for section in sections]
     if rankings.remarks:
         console_tables.append(formats.left_out_to_console(rankings.remarks, title="Missing"))
-    return Report(page=files[0], markdown=markdown, console_tables=console_tables, files=files)
+    return Report(page=written[0], markdown=markdown, console_tables=console_tables, files=written)
 
 
 def _markdown(rankings: Rankings, sections: Sequence[html.Section], overview: Sequence[html.Picture]) -> str:
-    parts = [f"# {rankings.plan.name}\n", *map(_linked, overview)]
+    parts = [f"# {rankings.plan.name}\n", *map(output.linked, overview)]
     for section in sections:
-        parts += [formats.to_markdown(section.sheet), *map(_linked, section.pictures)]
+        parts += [formats.to_markdown(section.sheet), *map(output.linked, section.pictures)]
     if rankings.remarks:
         parts.append("## Missing scores\n\n" + "\n".join(f"- {text}" for text in rankings.remarks) + "\n")
     return "\n".join(parts)
-
-
-def _linked(picture: html.Picture) -> str:
-    return f"![{picture.caption}]({picture.name}.svg)\n"
 
 
 def _page(rankings: Rankings, sections: Sequence[html.Section], overview: Sequence[html.Picture]) -> str:
