@@ -1,0 +1,40 @@
+"""Every sweep of the project's own experiments.yaml can be planned, or says what it needs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from harness import experiment
+from harness.errors import SpecError
+from harness.ranking.plan import plan_ranking
+
+FILE = experiment.read_experiments(Path(__file__).parents[1] / "experiments.yaml")
+#: Those that need more than a fresh machine has, and what they say there.
+NEEDS = {
+    "nats-protocol": "unknown source 'official'",
+    "multi-fidelity": "unknown source 'official'",
+    "rz-nas-table-2": "unknown source 'official'"
+    if torch.cuda.is_available()
+    else "device 'cuda' cannot be used",
+}
+
+
+def plan(name: str) -> None:
+    if isinstance(FILE.experiments.sweeps[name], experiment.Ranking):
+        assert plan_ranking(FILE, name).benchmarks
+    else:
+        assert FILE.plan(name)
+
+
+@pytest.mark.parametrize("name", [name for name in FILE.experiments.sweeps if name not in NEEDS])
+def test_sweep_can_be_planned_anywhere(name: str) -> None:
+    plan(name)
+
+
+@pytest.mark.parametrize("name", NEEDS)
+def test_sweep_says_what_it_needs(name: str) -> None:
+    with pytest.raises(SpecError, match=NEEDS[name]):
+        plan(name)
