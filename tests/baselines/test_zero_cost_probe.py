@@ -81,7 +81,7 @@ def test_seconds_are_those_of_a_proxy_alone():
     assert first >= 0.2
     assert second >= 0.24
     # What was there already counts for both, and was not made again.
-    assert alone + first + second - elapsed == pytest.approx(first, abs=0.05)
+    assert alone + first + second - elapsed == pytest.approx(first, abs=0.15)
 
 
 def test_seconds_of_passes_within_passes():
@@ -101,10 +101,10 @@ def test_seconds_of_passes_within_passes():
     assert both >= 0.3
     assert inner >= 0.2
     # Each counts once, though the second needs the first.
-    assert again == pytest.approx(both, abs=0.05)
-    assert twice == pytest.approx(both, abs=0.05)
+    assert again == pytest.approx(both, abs=0.15)
+    assert twice == pytest.approx(both, abs=0.15)
     assert inner < both - 0.05
-    assert elapsed == pytest.approx(both, abs=0.05)
+    assert elapsed == pytest.approx(both, abs=0.15)
 
 
 def test_the_device_is_waited_for():
