@@ -184,8 +184,8 @@ class Trained(Scorer):
             return None
         has = ", ".join(map(str, benchmark.fidelities))
         return (
-            f"source {benchmark.source!r} has no validation scores after {self.fidelity} epochs, only after {has}; "
-            "`harness data status` lists what each table holds"
+            f"source {benchmark.source!r} has validation scores after {has} epochs alone; `harness data status` lists "
+            "what each table holds"
         )
 
     def identity(self, benchmark: TabularBenchmark) -> Mapping[str, Any]:

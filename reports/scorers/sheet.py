@@ -119,7 +119,7 @@ def _columns(table: RankingTable) -> list[Column]:
             "published_tau",
             f"{published.rz_nas().paper}: tau",
             fixed("published_tau", 2),
-            "paper",
+            published.rz_nas().paper,
             optional=True,
         ),
         Column(
@@ -137,9 +137,13 @@ def _footnotes(table: RankingTable) -> list[tuple[str, str]]:
         (f"tau_{target}", f"No {TARGETS[target]} scores: {why.rstrip('.')}.")
         for target, why in record.missing.items()
     ]
-    notes += [
-        ("scorer", f"{row.scorer}: {row.missing.rstrip('.')}.") for row in frame.itertuples() if row.missing
-    ]
+    if absent := [f"{row.scorer}: {row.missing.rstrip('.')}" for row in frame.itertuples() if row.missing]:
+        notes.append(("scorer", f"No scores of {'; '.join(absent)}."))
+    untrained = int(table.ranked.scores[table.target].isna().sum())
+    if untrained:
+        notes.append(
+            ("scored", f"{untrained:,} architectures have no {TARGETS[table.target]} score, and are in no pair.")
+        )
     best = f"top_{table.target}"
     if frame[best].isna().all():
         notes.append(
@@ -148,12 +152,12 @@ def _footnotes(table: RankingTable) -> list[tuple[str, str]]:
                 f"The best {TOP:.0%} are fewer than {FEWEST_OF_TOP} architectures, too few for a tau.",
             )
         )
-    if not frame[f"gain_{table.target}"].isna().all():
+    if not frame.query("role == 'scorer'")[f"gain_{table.target}"].isna().all():
         notes.append(
             (
                 "beats",
-                f"Whether the interval of tau ({TARGETS[table.target]}) minus that of {table.floor}, on the same "
-                "resamples, lies above 0 (yes), below (no), or holds it (unclear).",
+                f"Whether the interval of tau ({TARGETS[table.target]}) minus that of {table.floor}, on what both have "
+                "scored and on the same resamples, lies above 0 (yes), below (no), or holds it (unclear).",
             )
         )
     constant = [row.scorer for row in frame.itertuples() if row.ties == 1]
@@ -161,12 +165,8 @@ def _footnotes(table: RankingTable) -> list[tuple[str, str]]:
         notes.append(
             ("scorer", f"{', '.join(constant)}: all scores are equal, so there is no order and no tau.")
         )
-    problems = table.ranked.problems
-    for label, group in problems.groupby("scorer", sort=False):
-        reason = group["problem"].mode(dropna=False).iloc[0]
-        notes.append(
-            ("failed", f"{label} failed {len(group)} times, most often so: {str(reason).rstrip('.')}.")
-        )
+    if len(table.ranked.problems):
+        notes.append(("failed", _failures(table)))
     if (frame["seconds_kind"] == "measured").any():
         notes.append(
             (
@@ -181,6 +181,16 @@ def _footnotes(table: RankingTable) -> list[tuple[str, str]]:
             ("published_tau", f"{paper.source}: with {paper.target}, on a sample that it does not name.")
         )
     return notes
+
+
+def _failures(table: RankingTable) -> str:
+    """How many scores each scorer failed to give, and why most of them."""
+    texts = []
+    for label, group in table.ranked.problems.groupby("scorer", sort=False):
+        reasons = group["problem"].value_counts()
+        mostly = "" if len(reasons) == 1 else f"{reasons.iloc[0]} times "
+        texts.append(f"{label} {len(group)} ({mostly}{str(reasons.index[0]).rstrip('.')})")
+    return f"Not scored: {'; '.join(texts)}."
 
 
 def _closing(table: RankingTable) -> str:

@@ -187,3 +187,32 @@ def test_the_interval_of_a_difference_holds_what_it_should():
     low, high = statistics.difference_interval([3.0, 5.0, 4.0, 4.0], [1.0, 2.0, 3.0, 2.0])
     assert low < 2 < high
     assert all(map(math.isnan, statistics.difference_interval([1.0], [1.0, 2.0])))
+
+
+def frequencies(path: Path) -> Any:
+    (heat_map,) = ranking.consistency_maps(load_results(path))
+    return heat_map.values.tolist()
+
+
+def test_consistency_of_rankings(tmp_path):
+    folder = Folder(tmp_path / "s", ["ranks"], [0, 1, 2, 3])
+    spec = asked("llm_ranking", names="plain")
+    # The order of the trials is no matter, their ranks are.
+    folder.run("ranks", 0, "00 22 11", spec=spec, changes=ranked(3, 1, 2))
+    folder.run("ranks", 1, "11 22 00", spec=spec, changes=ranked(1, 2, 3))
+    # Neither of these is a whole ranking.
+    folder.run("ranks", 2, "22 11", spec=spec, changes=ranked(1, 2, of=3))
+    folder.run("ranks", 3, "22", status="parked", spec=spec, changes=ranked(1, of=3))
+    assert frequencies(folder.path) == [[0.5, 0.5, 0], [0.5, 0.5, 0], [0, 0, 1]]
+    report = build_report(folder.path)
+    names = {file.name for file in report.files}
+    assert {"consistency-toy-a-ranks.png", "consistency-toy-a-ranks.svg"} <= names
+    assert "(consistency-toy-a-ranks.svg)" in report.markdown
+    assert "relative frequency over 2 rankings" in report.page.read_text()
+
+
+def test_equal_scores_share_their_true_ranks(tmp_path):
+    folder = Folder(tmp_path / "s", ["ranks"])
+    equal = {number: row | {"valid": 60.0} for number, row in ranked(1, 2, 3).items() if number < 2}
+    folder.run("ranks", 0, "00 11 22", spec=asked("llm_ranking"), changes=ranked(1, 2, 3) | equal)
+    assert frequencies(folder.path) == [[0, 0.5, 0.5], [0, 0.5, 0.5], [1, 0, 0]]
