@@ -105,8 +105,17 @@ def run(
     if isinstance(declared, experiment.Ranking):
         given = {"--seeds": seeds, "--replay": replay, "--retry-failed": retry_failed or None}
         _refuse_options(name, [option for option, value in given.items() if value is not None])
-        root = results or Path(experiments.experiments.results)
-        _run_ranking(experiments, name, only or [], root, workers, console, report=report, dry_run=dry_run)
+        _run_ranking(
+            experiments,
+            name,
+            only or [],
+            results or Path(experiments.experiments.results),
+            workers,
+            experiments.experiments.tracking.uri if track else None,
+            console,
+            report=report,
+            dry_run=dry_run,
+        )
         return
     now = _seeds(seeds) or declared.seeds
     # The seeds of the file belong to the sweep also while others are made, so that a report misses them.
@@ -172,8 +181,8 @@ def list_registered(
     from rich.markup import escape
     from rich.table import Table
 
-    from harness import experiment
     from harness import registry
+    from harness.arguments import arguments_model
 
     kinds: dict[str, registry.Kind] = {
         "spaces": "space",
@@ -187,7 +196,7 @@ def list_registered(
     table = Table("name", "what it is", "parameters")
     for name in registry.names(kind):
         cls = registry.load(kind, name)
-        fields = experiment.arguments_model(cls).model_fields
+        fields = arguments_model(cls).model_fields
         parameters = [
             key if field.is_required() else f"{key}={field.default!r}" for key, field in fields.items()
         ]
@@ -398,6 +407,7 @@ def _run_ranking(
     only: list[str],
     root: Path,
     workers: int,
+    uri: str | None,
     console: Console,
     *,
     report: bool,
@@ -417,6 +427,20 @@ def _run_ranking(
         folder = run_ranking(plan, chosen, results=root, workers=workers, progress=progress)
     if report:
         _report(folder, None, console)
+        if uri is not None:
+            _track_ranking(folder, uri, console)
+
+
+def _track_ranking(folder: Path, uri: str, console: Console) -> None:
+    from harness.errors import TrackingError
+    from harness.tracking import track_ranking
+
+    try:
+        track_ranking(folder, uri)
+    except TrackingError as error:
+        console.print(f"Not tracked: {error} `harness track` logs it later.", highlight=False, markup=False)
+    else:
+        console.print(f"MLflow: {uri} (make ui)", highlight=False)
 
 
 def _refuse_options(sweep: str, options: list[str]) -> None:

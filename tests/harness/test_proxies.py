@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 
 from harness.errors import ScoreError
+from harness.errors import SpecError
 from harness.errors import StoreError
 from harness.proxies import Proxy
 from harness.proxies import ProxyScore
@@ -38,6 +39,7 @@ SAMPLE = [SPACE.random(np.random.default_rng(i)) for i in range(30)]
 TEAM = """
 import os, pathlib, signal, time
 from harness.errors import ScoreError
+from harness.errors import SpecError
 from harness.proxies import Proxy, ProxyScore
 
 class Team(Proxy):
@@ -230,3 +232,18 @@ def test_a_killed_call_is_resumed(team: None, tmp_path: Path) -> None:
     assert [tables["once"].get(arch).value for arch in sample] == [float(sum(arch)) for arch in sample]  # type: ignore[union-attr]
     # At most the chunk that was in flight is scored twice.
     assert before < 400 <= len(log.read_text().splitlines()) <= 404
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"sed": 1}, "unknown setting of proxy 'grad_norm' 'sed', did you mean 'seed'"),
+        ({"seed": "a"}, "setting seed of proxy 'grad_norm': .*integer; got 'a'"),
+        ({"batch_size": 2.5}, "setting batch_size of proxy 'grad_norm': .*integer"),
+        ({"size": {"channels": "x"}}, "setting size.channels of proxy 'grad_norm'"),
+        ({"seed": object()}, "settings of proxy 'grad_norm' are numbers, texts and lists"),
+    ],
+)
+def test_wrong_settings_are_named(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        make_proxy("grad_norm", settings)

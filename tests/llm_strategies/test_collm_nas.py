@@ -13,9 +13,9 @@ import numpy as np
 import optuna
 import pytest
 
+from harness.arguments import arguments_model
 from harness.benchmarks.base import Metric
 from harness.errors import SpecError
-from harness.experiment import arguments_model
 from harness.history import Exhausted
 from harness.history import History
 from harness.history import Proposal
