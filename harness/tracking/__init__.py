@@ -1,11 +1,14 @@
 """MLflow: an experiment per sweep, a parent run per strategy and benchmark, a child run per seed.
 
+A ranking is one parent run, with a child run per benchmark and scorer.
+
 Runs are logged from their folders on disk, so it can be done at once or at any time later; the results
 folder stays the one source of truth. Importing this package does not import MLflow.
 """
 
+from harness.tracking.ranking import track_ranking
 from harness.tracking.summary import TrackSummary
 from harness.tracking.summary import track_results
 from harness.tracking.tracker import Tracker
 
-__all__ = ["TrackSummary", "Tracker", "track_results"]
+__all__ = ["TrackSummary", "Tracker", "track_ranking", "track_results"]

@@ -15,6 +15,7 @@ from harness.errors import TrackingError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Experiment
 
 #: URI schemes whose store is a database that this process writes to itself.
 DATABASE_SCHEMES = ("sqlite", "postgresql", "mysql")
@@ -61,6 +62,37 @@ def connect(uri: str) -> MlflowClient:
         from mlflow import MlflowClient
 
         return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def open_experiment(client: MlflowClient, uri: str, name: str) -> Experiment:
+    """The experiment of a name, made where it is missing.
+
+    Raises:
+        TrackingError: It was deleted.
+        mlflow.exceptions.MlflowException: The tracking server cannot be used.
+    """
+    from mlflow.exceptions import MlflowException
+
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        root = artifact_root(uri)
+        location = (root / name).as_uri() if root else None
+        try:
+            experiment_id = client.create_experiment(name, location)
+        except MlflowException:
+            # Another process may have been faster.
+            experiment = client.get_experiment_by_name(name)
+            if experiment is None:
+                raise
+        else:
+            experiment = client.get_experiment(experiment_id)
+    if experiment.lifecycle_stage != "active":
+        raise TrackingError(
+            f"MLflow's experiment {name!r} was deleted. `mlflow experiments restore "
+            f"-x {experiment.experiment_id}` brings it back, `mlflow gc` removes it for good; "
+            "or give the sweep another name."
+        )
+    return experiment
 
 
 @contextmanager

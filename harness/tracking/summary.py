@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 from harness import store
 from harness.errors import StoreError
+from harness.ranking.run import KIND as RANKING
+from harness.tracking.ranking import track_ranking
 from harness.tracking.tracker import Counts
 from harness.tracking.tracker import Tracker
 
@@ -81,9 +83,11 @@ def track_results(results: Path, uri: str, *, traces: bool = False) -> TrackSumm
 
 
 def _track_sweep(folder: Path, uri: str, traces: bool) -> tuple[str, Counts]:
-    name = _name(folder / "sweep.json")
+    name, kind = _name_and_kind(folder / "sweep.json")
     # Where nothing can be written, no sweep is running and no lock can be made: an archive, for instance.
     with store.locked(folder) if os.access(folder, os.W_OK) else nullcontext():
+        if kind == RANKING:
+            return name, track_ranking(folder, uri)
         tracker = Tracker(uri, name, traces=traces)
         tracker.log(sorted(path.parent for path in folder.glob("*/*/*/run.json")))
         tracker.close()
@@ -94,8 +98,8 @@ def _is_sweep(folder: Path) -> bool:
     return (folder / "sweep.json").is_file()
 
 
-def _name(file: Path) -> str:
-    """The name that a sweep's file gives it."""
+def _name_and_kind(file: Path) -> tuple[str, str]:
+    """The name that a sweep's file gives it, and its kind."""
     try:
         content = json.loads(file.read_bytes().decode("utf-8"))
     except OSError as error:
@@ -111,4 +115,4 @@ def _name(file: Path) -> str:
             f"{file}: `name` is {json.dumps(name)}, and that of a sweep is made of letters, digits, '.', '_', "
             "'+' and '-', the first a letter or digit; `harness run` writes the file anew."
         )
-    return name
+    return name, content.get("kind", "search")

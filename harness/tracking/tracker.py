@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from dataclasses import field
 from typing import TYPE_CHECKING
 
-from harness.errors import TrackingError
-from harness.tracking.connection import artifact_root
 from harness.tracking.connection import connect
+from harness.tracking.connection import open_experiment
 from harness.tracking.connection import tracking_errors
 from harness.tracking.layout import ENDINGS
 from harness.tracking.record import Ending
@@ -145,7 +144,7 @@ class Tracker:
         self._written = -math.inf
         self._client = connect(uri)
         with tracking_errors(self.uri):
-            self._experiment: Experiment = self._find_or_create_experiment()
+            self._experiment: Experiment = open_experiment(self._client, self.uri, self.sweep)
             self._writer = make_writer(self.uri, self._client, self._experiment)
             self._look_up()
 
@@ -232,30 +231,6 @@ class Tracker:
                 # Last: where this is missing, the calls are logged again, in the place of those that are there.
                 self._client.set_tag(child.mlflow_id, TRACED, str(len(calls)))
             child.traced = True
-
-    def _find_or_create_experiment(self) -> Experiment:
-        from mlflow.exceptions import MlflowException
-
-        experiment = self._client.get_experiment_by_name(self.sweep)
-        if experiment is None:
-            root = artifact_root(self.uri)
-            location = (root / self.sweep).as_uri() if root else None
-            try:
-                experiment_id = self._client.create_experiment(self.sweep, location)
-            except MlflowException:
-                # Another process may have been faster.
-                experiment = self._client.get_experiment_by_name(self.sweep)
-                if experiment is None:
-                    raise
-            else:
-                experiment = self._client.get_experiment(experiment_id)
-        if experiment.lifecycle_stage != "active":
-            raise TrackingError(
-                f"MLflow's experiment {self.sweep!r} was deleted. `mlflow experiments restore "
-                f"-x {experiment.experiment_id}` brings it back, `mlflow gc` removes it for good; "
-                "or give the sweep another name."
-            )
-        return experiment
 
     def _look_up(self) -> None:
         """Find out what was logged before, with one search for the whole sweep."""
