@@ -189,8 +189,10 @@ def test_the_python_example_of_the_readme_runs(tmp_path: Path) -> None:
 
 
 def test_the_experiments_of_the_pages_are_valid(tmp_path: Path) -> None:
-    """Every YAML block with sweeps, in the README and the reference, plans runs."""
+    """Every YAML block with sweeps, in the README and the reference, plans runs or a ranking."""
+    from harness.experiment import Ranking
     from harness.experiment import read_experiments
+    from harness.ranking.plan import plan_ranking
 
     for page in ("README.md", "docs/experiments.md"):
         text = (ROOT / page).read_text(encoding="utf-8")
@@ -200,8 +202,9 @@ def test_the_experiments_of_the_pages_are_valid(tmp_path: Path) -> None:
             path = tmp_path / "experiments.yaml"
             path.write_text(block, encoding="utf-8")
             file = read_experiments(path)
-            for name in file.experiments.sweeps:
-                assert file.plan(name)
+            for name, sweep in file.experiments.sweeps.items():
+                plan = plan_ranking(file, name).benchmarks if isinstance(sweep, Ranking) else file.plan(name)
+                assert plan
 
 
 @pytest.fixture

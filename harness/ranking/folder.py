@@ -156,20 +156,28 @@ class RankingFolder:
             self.record = record
 
     def columns(self, name: str) -> Columns:
-        """A file's columns.
+        """The columns of a file that :attr:`record` speaks of.
 
         Args:
             name: :data:`SCORES`, :data:`PROBLEMS` or :data:`SECONDS`.
 
         Raises:
-            StoreError: It cannot be read, or is damaged.
+            StoreError: It cannot be read, is damaged, or is not what the record says.
         """
+        assert self.record is not None
         path = self.path / name
         with store.storage_errors(path):
-            text = path.read_text(encoding="utf-8")
-        head, *rows = csv.reader(io.StringIO(text))
-        if any(len(row) != len(head) for row in rows):
-            raise StoreError(f"{path}: a line of this file is damaged; {_ANEW}.")
+            text = path.read_text(encoding="utf-8", errors="replace")
+        rows = list(csv.reader(io.StringIO(text)))
+        head = rows.pop(0) if rows else []
+        if name == PROBLEMS:
+            expected, length = ["ncode", "scorer", "problem"], len(rows)
+        else:
+            scored = [label for label, scorer in self.record.scorers.items() if scorer.missing is None]
+            expected, length = ["ncode", *scored], self.record.sample.architectures
+        whole = len(rows) == length and all(len(row) == len(head) for row in rows)
+        if not (whole and set(expected) <= set(head)):
+            raise StoreError(f"{path}: this is not what {RECORD} speaks of; {_ANEW}.")
         return {key: [row[i] for row in rows] for i, key in enumerate(head)}
 
     def write(self, record: Record, files: Mapping[str, Columns]) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from harness import registry
 from harness import seeding
 from harness.benchmarks.tabular import TabularBenchmark
 from harness.errors import SpecError
@@ -188,7 +187,7 @@ def _scorers(file: ExperimentsFile, ranking: Ranking, at: Location) -> dict[str,
         scorers[label] = _Listed(here, PlannedScorer(named, scorer))
     listed = {scorer.planned.named.name for scorer in scorers.values()}
     for floor in FLOORS:
-        if floor in listed or floor not in registry.names("proxy"):
+        if floor in listed:
             continue
         if floor in scorers:
             with file.locate(scorers[floor].at or at):

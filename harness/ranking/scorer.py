@@ -213,8 +213,9 @@ class Trained(Scorer):
 def _trained(benchmark: TabularBenchmark, arch: Architecture, fidelity: int) -> ProxyScore:
     try:
         evaluation = benchmark.evaluate(arch, fidelity=fidelity, seed=None)
-    except DataError as error:
-        return ProxyScore(None, 0.0, str(error))
+    except DataError:
+        # What it says names the file of the table, which is another one on every machine.
+        return ProxyScore(None, 0.0, f"the table lacks its score or training time after {fidelity} epochs")
     return ProxyScore(evaluation.value, evaluation.cost_seconds)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 
 from harness import experiment
+from harness import registry
 from harness.benchmarks import data
 from harness.benchmarks.nasbench201 import NASBench201
 from harness.errors import SpecError
@@ -21,6 +24,10 @@ from harness.ranking.plan import plan_ranking
 from harness.ranking.plan import select
 from harness.ranking.run import run_ranking
 from harness.spaces import NASBench201Space
+from harness.tracking import track_ranking
+from harness.tracking import track_results
+from harness.tracking.connection import connect
+from reports.build import build_report
 from tests.harness.command import harness
 from tests.harness.command import kill
 from tests.harness.command import refused
@@ -28,9 +35,10 @@ from tests.harness.command import start
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from harness.ranking.plan import Plan
+
+ROOT = Path(__file__).parents[2]
 
 PROXIES = """
 import time
@@ -297,6 +305,14 @@ def test_what_one_benchmark_cannot_score_is_an_error_before_anything_runs(tmp_pa
     assert not (tmp_path / "results").exists()
 
 
+def test_the_projects_own_ranking_has_every_proxy() -> None:
+    plan = plan_ranking(experiment.read_experiments(ROOT / "experiments.yaml"), "proxies")
+    for benchmark in plan.benchmarks:
+        named = {scorer.named.name for scorer in benchmark.scorers.values()}
+        assert named == set(registry.names("proxy")) - {"skips", "only_one"}
+        assert not any(scorer.missing for scorer in benchmark.scorers.values())
+
+
 def test_a_search_is_no_ranking_and_the_other_way_round(tmp_path: Path) -> None:
     text = YAML + "  s: {benchmarks: [nasbench201], strategies: [tpe], seeds: 1, budget: {trials: 1}}\n"
     file = tmp_path / "experiments.yaml"
@@ -452,6 +468,13 @@ class TestFolder:
         run(tmp_path)
         assert files(tmp_path / "results") == before
 
+    @pytest.mark.parametrize("damage", ["", "ncode\n", "ncode,parameters,skips,flops\n0,1,2\n"])
+    def test_damaged_seconds_are_named(self, tmp_path: Path, damage: str) -> None:
+        run(tmp_path, only=("parameters",))
+        (folder_of(tmp_path).path / "seconds.csv").write_text(damage)
+        with pytest.raises(StoreError, match="seconds.csv: this is not what ranking.json speaks of; delete"):
+            run(tmp_path)
+
     @pytest.mark.parametrize(
         ("content", "said"),
         [
@@ -538,6 +561,97 @@ def test_the_plan_is_written_before_anything_is_scored(tmp_path: Path) -> None:
     assert content["scorers"] == ["parameters", "skips", "flops"]
     assert (content["architectures"], content["seed"]) == (30, 0)
     assert folder_of(tmp_path).record is None
+
+
+class TestTracking:
+    def test_a_parent_with_the_report_and_a_child_per_scorer(self, tmp_path: Path, database: str) -> None:
+        run(tmp_path)
+        folder = tmp_path / "results/r"
+        with pytest.raises(StoreError, match="no report to be logged; `harness report"):
+            track_ranking(folder, database)
+        report = build_report(folder)
+        assert track_ranking(folder, database).logged == 5
+        runs = logged(database)
+        parent = runs["ranking r"]
+        assert {name for name in runs if name != "ranking r"} == {
+            f"{row} on nasbench201-cifar10"
+            for row in ("skips", "parameters", "flops", "one seed against another", "validation against test")
+        }
+        assert {run.info.status for run in runs.values()} == {"FINISHED"}
+        skips = runs["skips on nasbench201-cifar10"]
+        assert skips.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert skips.data.params["scorer.weight"] == "2.0"
+        assert (skips.data.params["scorer"], skips.data.params["architectures"]) == ("skips", "30")
+        with (folder / "report/table-nasbench201-cifar10.csv").open() as file:
+            table = {row["scorer"]: row for row in csv.DictReader(file)}
+        for metric in ("tau_valid", "tau_valid_low", "spearman_valid_high", "scored", "failed", "seconds"):
+            assert skips.data.metrics[metric] == float(table["skips"][metric])
+        assert not any("test" in metric for metric in skips.data.metrics)
+        artifacts = [f.path for f in connect(database).list_artifacts(parent.info.run_id, "report")]
+        assert sorted(artifacts) == sorted(f"report/{file.name}" for file in report.files)
+
+    def test_the_same_is_logged_once_and_what_is_not_whole_is_replaced(
+        self, tmp_path: Path, database: str
+    ) -> None:
+        folder = tmp_path / "results/r"
+        run(tmp_path, only=("parameters",))
+        build_report(folder)
+        assert track_ranking(folder, database).logged == 4
+        before = identifiers(database)
+        again = track_ranking(folder, database)
+        assert (again.logged, again.known) == (0, 4)
+        assert identifiers(database) == before
+        # It was cut off while it was being logged.
+        connect(database).update_run(logged(database)["ranking r"].info.run_id, status="RUNNING")
+        assert track_ranking(folder, database).logged == 4
+        anew = identifiers(database)
+        assert not anew & before
+        # A scorer came.
+        run(tmp_path)
+        build_report(folder)
+        assert track_ranking(folder, database).logged == 5
+        assert len(identifiers(database)) == 6
+        assert not identifiers(database) & anew
+
+    def test_from_the_command_line(self, tmp_path: Path, database: str) -> None:
+        (tmp_path / "experiments.yaml").write_text(YAML.replace("uri: null", f"uri: {database}"))
+        assert "(make ui)" in harness("run", cwd=tmp_path).stdout
+        assert len(identifiers(database)) == 6
+        assert track_results(tmp_path / "results", database).sweeps[0][1].known == 5
+
+    def test_a_server_that_is_not_there_costs_nothing_but_tracking(self, tmp_path: Path) -> None:
+        (tmp_path / "blocked").write_text("no folder")
+        (tmp_path / "experiments.yaml").write_text(
+            YAML.replace("uri: null", "uri: sqlite:///blocked/mlflow.db")
+        )
+        said = harness("run", cwd=tmp_path).stdout
+        assert "Not tracked: MLflow at sqlite:///blocked/mlflow.db" in said
+        assert "Report: results/r/report/report.html" in said
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Made once, because making MLflow's tables takes seconds."""
+    path = tmp_path_factory.mktemp("empty") / "mlflow.db"
+    connect(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def database(tmp_path: Path, empty_database: Path) -> str:
+    shutil.copyfile(empty_database, tmp_path / "mlflow.db")
+    return f"sqlite:///{tmp_path}/mlflow.db"
+
+
+def logged(uri: str) -> dict[str, Any]:
+    """Runs of the ranking by name."""
+    client = connect(uri)
+    found = client.get_experiment_by_name("r")
+    return {run.info.run_name: run for run in client.search_runs([found.experiment_id])}
+
+
+def identifiers(uri: str) -> set[str]:
+    return {run.info.run_id for run in logged(uri).values()}
 
 
 @pytest.mark.slow
