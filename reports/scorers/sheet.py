@@ -112,7 +112,7 @@ def _columns(table: RankingTable) -> list[Column]:
         *columns,
         Column("beats", f"Beats {FLOOR}", _beats(gain), "beats params", optional=True),
         Column("scored", "Scored", _whole("scored"), "n"),
-        Column("failed", "Failed", _whole("failed"), "failed", optional=True),
+        Column("failed", "Failed", _whole("failed"), optional=True),
         Column("ties", "Equal pairs", _percent("ties")),
         Column("seconds", "Seconds per architecture", _seconds, "sec."),
         Column(
@@ -142,16 +142,12 @@ def _footnotes(table: RankingTable) -> list[tuple[str, str]]:
     untrained = int(table.ranked.scores[table.target].isna().sum())
     if untrained:
         notes.append(
-            ("scored", f"{untrained:,} architectures have no {TARGETS[table.target]} score, and are in no pair.")
-        )
-    best = f"top_{table.target}"
-    if frame[best].isna().all():
-        notes.append(
             (
                 "scored",
-                f"The best {TOP:.0%} are fewer than {FEWEST_OF_TOP} architectures, too few for a tau.",
+                f"{untrained:,} architectures have no {TARGETS[table.target]} score, and are in no pair.",
             )
         )
+    notes += _without_top(table)
     if not frame.query("role == 'scorer'")[f"gain_{table.target}"].isna().all():
         notes.append(
             (
@@ -166,7 +162,7 @@ def _footnotes(table: RankingTable) -> list[tuple[str, str]]:
             ("scorer", f"{', '.join(constant)}: all scores are equal, so there is no order and no tau.")
         )
     if len(table.ranked.problems):
-        notes.append(("failed", _failures(table)))
+        notes.append(("scored", _failures(table)))
     if (frame["seconds_kind"] == "measured").any():
         notes.append(
             (
@@ -181,6 +177,19 @@ def _footnotes(table: RankingTable) -> list[tuple[str, str]]:
             ("published_tau", f"{paper.source}: with {paper.target}, on a sample that it does not name.")
         )
     return notes
+
+
+def _without_top(table: RankingTable) -> list[tuple[str, str]]:
+    """Which rows have a tau, but none of the best architectures alone."""
+    tau, best = (table.frame[f"{measure}_{table.target}"] for measure in ("tau", "top"))
+    lacking = table.frame.loc[tau.notna() & best.isna(), "scorer"]
+    if lacking.empty:
+        return []
+    why = f"fewer than {FEWEST_OF_TOP} architectures, or all scores are equal"
+    if best.isna().all():
+        # The whole column is left out.
+        return [("scored", f"No tau of the best {TOP:.0%}: {why}.")]
+    return [(f"top_{table.target}", f"None of {', '.join(lacking)}: {why}.")]
 
 
 def _failures(table: RankingTable) -> str:

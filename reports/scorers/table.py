@@ -34,8 +34,8 @@ TOP = 0.1
 FEWEST_OF_TOP = 10
 
 FLOOR = "parameters"
-SEED_TO_SEED = "one seed against another"
-VALID_TO_TEST = "validation against test"
+SEED_TO_SEED = "seed against seed"
+VALID_TO_TEST = "valid against test"
 
 _ORDER = ("scorer", "floor", "ceiling")
 

@@ -575,7 +575,7 @@ class TestTracking:
         parent = runs["ranking r"]
         assert {name for name in runs if name != "ranking r"} == {
             f"{row} on nasbench201-cifar10"
-            for row in ("skips", "parameters", "flops", "one seed against another", "validation against test")
+            for row in ("skips", "parameters", "flops", "seed against seed", "valid against test")
         }
         assert {run.info.status for run in runs.values()} == {"FINISHED"}
         skips = runs["skips on nasbench201-cifar10"]
@@ -665,7 +665,7 @@ def test_ceilings_of_the_whole_space(tmp_path: Path, core_table: str) -> None:
         file = tmp_path / f"results/r/report/table-nasbench201-{dataset}.csv"
         with file.open() as lines:
             table = {row["scorer"]: row for row in csv.DictReader(lines)}
-        ceiling = table["validation against test"]
+        ceiling = table["valid against test"]
         assert float(ceiling["tau_test"]) == pytest.approx(tau, abs=0.0015)
         assert ceiling["scored"] == "15625"
         # Nothing without training comes near the ceiling; twelve epochs do not either.

@@ -328,7 +328,7 @@ class TestTable:
         scores = {"parameters": noisy["parameters"][:90]}
         folder.benchmark({"valid": noisy["valid"][:90]}, scores, {"parameters": FLOORS["parameters"]})
         assert math.isnan(rows(folder.path).loc["parameters", "top_valid"])
-        assert "fewer than 10 architectures, too few for a tau" in build_report(folder.path).markdown
+        assert "No tau of the best 10%: fewer than 10 architectures" in build_report(folder.path).markdown
 
     def test_architectures_without_a_trained_score_are_in_no_pair(self, tmp_path, noisy):
         valid = noisy["valid"].copy()
