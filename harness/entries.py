@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 _MOST_LETTERS = 100
 # Names of the sweep's own files and folders.
-_RESERVED = {"report", "sweep.json", "sweep.tmp"}
+_RESERVED = {"report", "sessions.jsonl", "sweep.json", "sweep.tmp"}
 
 
 class NamedEntry(BaseModel):

@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from harness.benchmarks import Benchmark
-    from harness.spaces import SearchSpace
 
 Location = tuple[str | int, ...]
 
@@ -330,7 +329,7 @@ class ExperimentsFile:
                 objective = _checked_objective(sweep, benchmark, strategies)
             for s, strategy in enumerate(strategies.values()):
                 with self.locate((*at, "strategies", s)):
-                    _try(strategy, benchmark.space)
+                    _try(strategy, benchmark)
             specs += [
                 RunSpec(
                     strategy=strategy,
@@ -498,15 +497,16 @@ def _sentence(detail: Any) -> str:
     return f"{message}; got {shown if len(shown) <= 60 else shown[:57] + '...'}."
 
 
-def _try(strategy: Named, space: SearchSpace) -> None:
+def _try(strategy: Named, benchmark: Benchmark) -> None:
     """Make the strategy once, so that values it refuses are found before anything runs."""
     cls = registry.load("strategy", strategy.name)
-    _make(cls, f"strategy {strategy.name!r}", {**strategy.params, "space": space, "seed": 0})
+    made = _make(cls, f"strategy {strategy.name!r}", {**strategy.params, "space": benchmark.space, "seed": 0})
+    made.check(benchmark.space, benchmark.dataset)
 
 
-def _make(cls: type, what: str, arguments: Mapping[str, Any]) -> None:
+def _make(cls: type, what: str, arguments: Mapping[str, Any]) -> Any:
     try:
-        cls(**arguments)
+        return cls(**arguments)
     except SpecError:
         raise
     except Exception as error:

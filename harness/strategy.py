@@ -90,6 +90,17 @@ class Strategy(BaseSampler):
         """What stops trials at low fidelities; ``None`` evaluates every trial at the highest alone."""
         return None
 
+    def check(self, space: SearchSpace, dataset: str) -> None:
+        """Refuse what can never run on a benchmark, before anything runs; most strategies run on any.
+
+        Args:
+            space: The benchmark's search space.
+            dataset: Its data set.
+
+        Raises:
+            SpecError: Says what is missing.
+        """
+
     def connect(self, task: Task, models: Models) -> None:
         """Take what is known only when the run starts: what the search is about, and where models answer."""
         self.task = task

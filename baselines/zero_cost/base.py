@@ -13,14 +13,18 @@ from collections.abc import Mapping
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING
 from typing import Any
 from typing import ClassVar
 
 import torch
+from torch import nn
 
 from baselines.zero_cost.probe import Setup
+from baselines.zero_cost.probe import draw_batches
 from baselines.zero_cost.probe import make_probes
+from baselines.zero_cost.probe import seed_of_repeat
 from harness.errors import ScoreError
 from harness.errors import SpaceError
 from harness.errors import SpecError
@@ -118,7 +122,14 @@ class NetworkProxy(Proxy):
         except SpaceError as error:
             raise SpecError(f"this proxy needs a network: {error}") from None
         if self._setup.inputs == "images":
-            load_images(self._images(dataset), dataset)
+            available = len(load_images(self._images(dataset), dataset).train_images)
+            wanted = self._setup.batch_size * self._setup.batches
+            # Patches of an image differ.
+            if self._setup.crop is None and wanted > available:
+                raise SpecError(
+                    f"image set {self._images(dataset)!r} has {available:,} training images, and {self._setup.batches} "
+                    f"batches of {self._setup.batch_size:,} are shown; lower batch_size."
+                )
 
     def identity(self, space: SearchSpace, dataset: str) -> Mapping[str, Any]:
         digest = (
@@ -147,6 +158,7 @@ class NetworkProxy(Proxy):
         assert isinstance(first, NetworkProxy)
         measured: list[list[ProxyScore]] = [[] for _ in proxies]
         with _reproducible():
+            _warm_up(first, space, dataset)
             began = time.perf_counter()
             for probe in make_probes(
                 space,
@@ -196,6 +208,21 @@ def _mean(scores: Sequence[ProxyScore]) -> ProxyScore:
     return ProxyScore.of(statistics.fmean(values), seconds)
 
 
+def _warm_up(proxy: NetworkProxy, space: SearchSpace, dataset: str) -> None:
+    """Do what the first architecture of a process would pay for: imports, reading images, PyTorch's own set-up."""
+    _build_first(proxy.device, space.name)
+    for repeat in range(proxy._setup.repeats):
+        draw_batches(proxy._setup, proxy._images(dataset), dataset, seed_of_repeat(proxy.seed, repeat))
+
+
+@cache
+def _build_first(device: str, space: str) -> None:
+    layers = nn.Sequential(nn.Conv2d(3, 4, 3, device="meta"), nn.BatchNorm2d(4, device="meta"), nn.ReLU())
+    network = layers.to_empty(device=device)
+    inputs = torch.ones(2, 3, 8, 8, device=device)
+    torch.autograd.grad(network(inputs).sum(), list(network.parameters()))
+
+
 @contextmanager
 def _reproducible() -> Iterator[None]:
     """The same operations in the same order on every call, in full precision."""
@@ -211,10 +238,10 @@ def _reproducible() -> Iterator[None]:
 def _device(name: str) -> torch.device:
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
+        torch.ones(1, device=device).item()
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).partition("\n")[0]
+        reason = str(error).partition("\n")[0].rstrip(".")
         raise SpecError(
-            f"device {name!r} cannot be used here: {reason} `harness doctor` lists devices."
+            f"device {name!r} cannot be used here: {reason}. Legal are `cpu` and, where PyTorch finds a GPU, `cuda`."
         ) from None
     return device

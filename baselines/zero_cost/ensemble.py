@@ -23,12 +23,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from harness.history import History
-    from harness.models import Models
     from harness.proxies import Proxy
     from harness.proxies import ProxyScore
     from harness.spaces import Architecture
     from harness.spaces import SearchSpace
-    from harness.task import Task
 
 
 class ProxyEnsemble(Strategy):
@@ -78,10 +76,13 @@ class ProxyEnsemble(Strategy):
         self._proxies = {f"{number}": _made(entry) for number, entry in enumerate(proxies)}
         self._rankings: dict[tuple[int, str, str], tuple[list[Architecture], float]] = {}
 
-    def connect(self, task: Task, models: Models) -> None:
-        super().connect(task, models)
-        if self.space is not None:
-            self._check(self.space)
+    def check(self, space: SearchSpace, dataset: str) -> None:
+        dataset = dataset if self.dataset is None else self.dataset
+        for name, proxy in self._proxies.values():
+            try:
+                proxy.check(space, dataset)
+            except SpecError as error:
+                raise SpecError(f"proxies: {name}: {error}") from None
 
     def propose(self, history: History) -> Proposal:
         order, seconds = self._ranked(history.space)
@@ -94,13 +95,6 @@ class ProxyEnsemble(Strategy):
     def _for(self) -> str:
         return self.task.dataset if self.dataset is None else self.dataset
 
-    def _check(self, space: SearchSpace) -> None:
-        for name, proxy in self._proxies.values():
-            try:
-                proxy.check(space, self._for)
-            except SpecError as error:
-                raise SpecError(f"proxies: {name}: {error}") from None
-
     def _ranked(self, space: SearchSpace) -> tuple[list[Architecture], float]:
         """The candidates, best first, and what ranking them cost in seconds."""
         key = (self._entropy, self._for, space.name)
@@ -110,7 +104,7 @@ class ProxyEnsemble(Strategy):
 
     def _rank(self, space: SearchSpace) -> tuple[list[Architecture], float]:
         try:
-            self._check(space)
+            self.check(space, self._for)
         except SpecError as error:
             # In a bare Optuna study nothing is known of a data set, and the space may be any.
             raise Exhausted(str(error)) from None

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 Initialisation = Literal["default", "normal", "kaiming_fan_in", "kaiming_fan_out"]
 Inputs = Literal["images", "noise", "ones"]
 Value = TypeVar("Value")
+#: Inputs of shape (batch, 3, side, side) and labels of shape (batch,), of each batch.
+Batches = tuple[tuple["NDArray[np.float32]", "NDArray[np.int64]"], ...]
 
 
 @dataclass(frozen=True)
@@ -171,12 +173,11 @@ class Probe:
         network: The network; its weights are drawn here.
         batches: What it is shown.
         setup: How it is made ready.
-        seed: Of the weights, and of what a proxy draws.
+        seed: Of the weights.
 
     Attributes:
         network: The network.
         batches: What it is shown.
-        seed: Of what a proxy draws.
         passes: What was computed so far.
     """
 
@@ -190,7 +191,6 @@ class Probe:
         network = network.to(device=device, dtype=torch.float64 if setup.double else torch.float32)
         self.network = network.train(setup.training)
         self.batches = batches
-        self.seed = seed
         self.passes = Passes(lambda: torch.cuda.synchronize(device) if device.type == "cuda" else None)
 
     @property
@@ -214,10 +214,6 @@ class Probe:
         for block in self.trunk:
             inputs = block(inputs)
         return inputs
-
-    def generator(self, *purpose: int | str) -> torch.Generator:
-        """A generator, on the CPU, for something that a proxy draws."""
-        return torch.Generator().manual_seed(seeding.integer(self.seed, "proxy", *purpose))
 
     def loss(self, batch: Batch) -> Tensor:
         """Cross-entropy of the network on a batch, mean over its inputs."""
@@ -275,7 +271,7 @@ def make_probes(
         dataset: Data set that the network is for.
         setup: How it is made ready.
         images: Name of the image set for real images; see :func:`harness.images.load_images`.
-        seed: Of weights, batches, and what a proxy draws.
+        seed: Of weights and batches.
         device: As PyTorch names it.
         size: Width and depth of the network, as the space names them.
     """
@@ -284,7 +280,7 @@ def make_probes(
     network = network.to_empty(device="cpu")
     dtype = torch.float64 if setup.double else torch.float32
     for repeat in range(setup.repeats):
-        own = seeding.integer(seed, "repeat", repeat) if repeat else seed
+        own = seed_of_repeat(seed, repeat)
         batches = [
             Batch(
                 torch.from_numpy(inputs).to(device=device, dtype=dtype),
@@ -295,10 +291,12 @@ def make_probes(
         yield Probe(network, batches, setup, own)
 
 
-@lru_cache(maxsize=64)
-def draw_batches(
-    setup: Setup, images: str, dataset: str, seed: int
-) -> tuple[tuple[NDArray[np.float32], NDArray[np.int64]], ...]:
+def seed_of_repeat(seed: int, repeat: int) -> int:
+    """Seed of the weights and batches of one repeat; the first has that of the proxy."""
+    return seeding.integer(seed, "repeat", repeat) if repeat else seed
+
+
+def draw_batches(setup: Setup, images: str, dataset: str, seed: int) -> Batches:
     """Inputs and labels of every batch; the same for every architecture.
 
     Args:
@@ -307,6 +305,13 @@ def draw_batches(
         dataset: Data set that the networks are for.
         seed: Of what is drawn.
     """
+    # Another image set may have come under the name.
+    digest = load_images(images, dataset).digest if setup.inputs == "images" else None
+    return _draw_batches(setup, images, digest, dataset, seed)
+
+
+@lru_cache(maxsize=64)
+def _draw_batches(setup: Setup, images: str, digest: str | None, dataset: str, seed: int) -> Batches:
     drawn = []
     for number in range(setup.batches):
         if setup.inputs == "images":

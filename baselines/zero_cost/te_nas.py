@@ -37,8 +37,8 @@ class NTKConditionNumber(NetworkProxy):
     The sum of class scores is the code's; the kernel of the paper has a block for every pair of them. What is
     different here:
 
-    * The eigenvalues are squares of singular values of the gradients in double precision, for those of their product
-      in single precision lose small ones.
+    * The eigenvalues are the squares of the singular values of the gradients, found in double precision. The code
+      multiplies first, in single precision, and small eigenvalues drown in rounding.
     * A smallest singular value within rounding of zero gives no score, where the code gives a number without meaning.
     * Images are not augmented. The code scores supernets, whose operations it removes one by one, and compares them;
       here is the number of a single architecture, as in the paper's section 3.1.

@@ -12,6 +12,7 @@ import io
 import json
 import os
 import struct
+import tokenize
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -124,6 +125,8 @@ def open_images(path: Path, *, verify: bool = False) -> ImageSet:
         TypeError,
         AttributeError,
         RuntimeError,
+        SyntaxError,
+        tokenize.TokenError,
         struct.error,
         zipfile.BadZipFile,
         zlib.error,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from typing import TYPE_CHECKING
 from typing import Any
@@ -75,25 +76,40 @@ class ScoreTable:
         """Read what was added since the last call, by any process."""
         with storage_errors(self.path):
             if not self.path.exists():
+                self._read_to = 0
                 return
             with self.path.open("rb") as file:
+                # A table that was deleted and begun anew.
+                if file.seek(0, os.SEEK_END) < self._read_to:
+                    self._read_to = 0
                 file.seek(self._read_to)
                 content = file.read()
         # A last line without an end is being written, or was when its process died.
         whole = content[: content.rfind(b"\n") + 1]
-        for line in whole.splitlines():
+        lines = whole.splitlines()
+        if lines and self._read_to == 0:
+            self._check_head(lines.pop(0))
+        for line in lines:
             try:
                 row = json.loads(line)
-                if "ncode" in row:
-                    arch = self._space.from_ncode(row["ncode"])
-                    score = ProxyScore(row["score"], row["seconds"], row.get("problem"))
-                    self._scores.setdefault(arch, score)
+                self._scores.setdefault(self._space.from_ncode(row["ncode"]), _score(row))
             except (ValueError, KeyError, TypeError) as error:
                 raise StoreError(
                     f"{self.path}: a line of this table of scores is damaged ({error}); delete the file, and "
                     "they are computed again."
                 ) from None
         self._read_to += len(whole)
+
+    def _check_head(self, line: bytes) -> None:
+        try:
+            found = json.loads(line)
+        except ValueError:
+            found = None
+        if found != json.loads(json.dumps(self._head)):
+            raise StoreError(
+                f"{self.path}: this is no table of scores of proxy {self._head['proxy']!r} at these settings; delete "
+                "the file, and they are computed again."
+            )
 
     def add(self, scores: Mapping[Architecture, ProxyScore]) -> None:
         """Keep scores.
@@ -110,11 +126,28 @@ class ScoreTable:
                     file.write(_json(self._head))
                 file.write(b"".join(lines))
         self.refresh()
+        for arch, score in scores.items():
+            # Unless somebody has deleted the file since.
+            self._scores.setdefault(arch, score)
 
 
 def _line(ncode: str, score: ProxyScore) -> bytes:
     row: dict[str, Any] = {"ncode": ncode, "score": score.value, "seconds": round(score.seconds, 6)}
     return _json(row if score.problem is None else row | {"problem": score.problem})
+
+
+def _score(row: dict[str, Any]) -> ProxyScore:
+    value, seconds, problem = row["score"], row["seconds"], row.get("problem")
+    scored = _is_number(value) and problem is None
+    if not (
+        _is_number(seconds) and seconds >= 0 and (scored or (value is None and isinstance(problem, str)))
+    ):
+        raise ValueError("it holds neither a score nor a reason why there is none")
+    return ProxyScore(value, seconds, problem)
+
+
+def _is_number(value: object) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
 
 
 def _json(row: Any) -> bytes:

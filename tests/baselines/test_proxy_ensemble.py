@@ -121,4 +121,4 @@ def test_bad_settings(settings: dict[str, Any], message: str) -> None:
 def test_a_data_set_without_costs_is_refused_before_anything_runs() -> None:
     strategy = ProxyEnsemble(proxies=["flops"], space=SPACE, seed=0)
     with pytest.raises(SpecError, match="proxies: flops: .*unknown data set 'svhn'"):
-        strategy.connect(Task(dataset="svhn"), Models())
+        strategy.check(SPACE, "svhn")

@@ -20,7 +20,7 @@ SPACE = NASBench201Space()
     [
         ({"batch_size": 1}, "batch_size must be at least 2, for batch normalisation needs two, not 1"),
         ({"seed": -1}, "seed must not be negative: -1"),
-        ({"device": "gpu"}, "device 'gpu' cannot be used here: Expected one of cpu, cuda.*`harness doctor`"),
+        ({"device": "gpu"}, "device 'gpu' cannot be used here: Expected one of cpu, cuda.*Legal are `cpu`"),
         ({"images": "digit"}, "unknown image set 'digit', did you mean 'digits'"),
         ({"size": {"width": 8}}, "needs a network: unknown size of a network of 'nasbench201' 'width'"),
         ({"size": {"cells": 0}}, "needs a network: cells must be at least 1, not 0"),

@@ -247,3 +247,44 @@ def test_a_killed_call_is_resumed(team: None, tmp_path: Path) -> None:
 def test_wrong_settings_are_named(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         make_proxy("grad_norm", settings)
+
+
+def test_a_deleted_table_is_begun_anew_by_who_uses_it() -> None:
+    used = table()
+    used.add({SAMPLE[0]: ProxyScore(1.0, 0.5), SAMPLE[1]: ProxyScore(2.0, 0.5)})
+    used.path.unlink()
+    used.add({SAMPLE[2]: ProxyScore(3.0, 0.5)})
+    assert used.get(SAMPLE[2]) == ProxyScore(3.0, 0.5)
+    assert used.get(SAMPLE[0]) == ProxyScore(1.0, 0.5)
+    assert len(table()) == 1
+
+
+def test_a_table_of_other_settings_is_refused() -> None:
+    other = table(Half(seed=1))
+    other.add({SAMPLE[0]: ProxyScore(1.0, 0.5)})
+    own = table()
+    own.path.write_bytes(other.path.read_bytes())
+    with pytest.raises(StoreError, match="no table of scores of proxy 'half' at these settings"):
+        table()
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"ncode": "000000", "score": "abc", "seconds": 1.0},
+        {"ncode": "000000", "score": float("nan"), "seconds": 1.0},
+        {"ncode": "000000", "score": 1.0, "seconds": None},
+        {"ncode": "000000", "score": 1.0, "seconds": -1.0},
+        {"ncode": "000000", "score": None, "seconds": 1.0},
+        {"ncode": "000000", "score": 1.0, "seconds": 1.0, "problem": "it is dead."},
+        {"score": 1.0, "seconds": 1.0},
+        [],
+    ],
+)
+def test_what_is_no_score_is_damage(row: Any) -> None:
+    own = table()
+    own.add({SAMPLE[0]: ProxyScore(1.0, 0.5)})
+    with own.path.open("a") as file:
+        file.write(json.dumps(row) + "\n")
+    with pytest.raises(StoreError, match="damaged"):
+        table()

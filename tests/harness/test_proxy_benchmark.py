@@ -259,8 +259,7 @@ def test_reports_and_mlflow_tell_of_failed_trials(tmp_path: Path, picky: None) -
     (tmp_path / "experiments.yaml").write_text(YAML % ("{name: proxy, proxy: picky}", 40, "noise: mean"))
     harness("run", cwd=tmp_path)
     failed = sum(
-        row["state"] == "failed"
-        for row in rows(tmp_path / "results/s/proxy/regularized_evolution/seed-0")
+        row["state"] == "failed" for row in rows(tmp_path / "results/s/proxy/regularized_evolution/seed-0")
     )
     report = (tmp_path / "results/s/report/report.md").read_text()
     assert f"cannot be scored: regularized_evolution {failed} of 40." in report
