@@ -7,9 +7,10 @@ from types import MappingProxyType
 from typing import Annotated
 from typing import ClassVar
 from typing import Literal
+from typing import Self
 
 from pydantic import Field
-from pydantic import field_validator
+from pydantic import model_validator
 
 from harness.entries import BenchmarkEntry
 from harness.entries import NamedEntry
@@ -22,12 +23,13 @@ COLUMNS = ("ncode", "valid", "test")
 class ScorerEntry(NamedEntry):
     """A scorer of a ranking: its registered name or that of a proxy, an optional label, and its settings."""
 
-    @field_validator("label")
-    @classmethod
-    def _label_is_no_other_column(cls, value: str | None) -> str | None:
-        if value in COLUMNS:
-            raise ValueError(f"a scorer cannot have the label of another column: {', '.join(COLUMNS)}")
-        return value
+    @model_validator(mode="after")
+    def _label_is_no_other_column(self) -> Self:
+        if (self.label or self.name) in COLUMNS:
+            raise ValueError(
+                f"a scorer cannot have the label of another column: {', '.join(COLUMNS)}; set `label`"
+            )
+        return self
 
 
 class Ranking(Section):

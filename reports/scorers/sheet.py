@@ -17,6 +17,7 @@ from reports.formats import between
 from reports.formats import fixed
 from reports.formats import lay_out
 from reports.formats import plain
+from reports.scorers.table import COVERAGE
 from reports.scorers.table import FEWEST_OF_TOP
 from reports.scorers.table import FLOOR
 from reports.scorers.table import TARGETS
@@ -174,7 +175,11 @@ def _footnotes(table: RankingTable) -> list[tuple[str, str]]:
     if frame["published_tau"].notna().any():
         paper = published.rz_nas()
         notes.append(
-            ("published_tau", f"{paper.source}: with {paper.target}, on a sample that it does not name.")
+            (
+                "published_tau",
+                f"{paper.source}: with {paper.target}, at full size, on images of the data set and a sample that it "
+                "does not name; the settings here are those of the sweep.",
+            )
         )
     return notes
 
@@ -205,7 +210,7 @@ def _failures(table: RankingTable) -> str:
 def _closing(table: RankingTable) -> str:
     best = table.best
     if best is None:
-        return "No scorer has a tau, so none is compared with the floors."
+        return f"No scorer has a tau on {COVERAGE:.0%} of the architectures, so none is compared with the floors."
     target = TARGETS[table.target]
     text = f"Highest tau ({target}) of the scorers: {best.scorer}, {_estimate(best.tau)}."
     for floor, gain in best.over.items():

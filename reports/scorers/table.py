@@ -32,6 +32,8 @@ TOP = 0.1
 """Share of the architectures, the best by trained score, that a second tau is of."""
 # Tau of fewer takes few values, and says nothing.
 FEWEST_OF_TOP = 10
+#: Share of the architectures that a scorer must have scored to be called the best.
+COVERAGE = 0.9
 
 FLOOR = "parameters"
 SEED_TO_SEED = "seed against seed"
@@ -70,7 +72,7 @@ class RankingTable:
             and ``seconds_kind``, ``published_tau``, ``published_spearman``, ``missing`` (why there are no scores).
         target: The target that counts.
         floor: Label of the parameters; ``None`` where the space cannot count them.
-        best: ``None`` where no scorer has a tau.
+        best: ``None`` where no scorer has a tau and has scored :data:`COVERAGE` of the architectures.
         resamples: Number of bootstrap resamples.
     """
 
@@ -287,6 +289,8 @@ def _of_top(first: Floats, second: Floats, trained: Floats, counts: Counts) -> t
 def _best(frame: pd.DataFrame, target: _Target, floors: list[str]) -> Best | None:
     tau = f"tau_{target.name}"
     scorers = frame[(frame["role"] == "scorer") & frame[tau].notna()]
+    # One that scores few is judged on those alone.
+    scorers = scorers[scorers["scored"] >= COVERAGE * (scorers["scored"] + scorers["failed"])]
     if scorers.empty:
         return None
     row = scorers.loc[scorers[tau].idxmax()]
