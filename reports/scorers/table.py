@@ -222,7 +222,7 @@ def _facts(ranked: Ranked, label: str) -> Row:
         "scored": int(scored.sum()),
         "failed": int((~scored).sum()),
         "ties": correlation.tied_pairs(scores_of(ranked, label)[scored]),
-        # The first score of a process also pays for what is loaded then, which a mean would show.
+        # What other work on the machine held up would show in a mean.
         "seconds": float(ranked.seconds[label].median()),
     }
 
