@@ -82,12 +82,14 @@ def strike(file: Path, results: Path, longest: float, *, group: bool, seed: int)
 
 
 def test_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
-    # Those that need a model have a test of their own, and `bohb` needs a table with several fidelities.
+    # Those that need a model have a test of their own, `bohb` needs a table with several fidelities, and the proxies of
+    # `proxy_ensemble` need images.
     strategies = [
         name
         for name in registry.names("strategy")
-        if name != "bohb" and not registry.load("strategy", name).model_parameters
+        if name not in {"bohb", "proxy_ensemble"} and not registry.load("strategy", name).model_parameters
     ]
+    strategies.append("{name: proxy_ensemble, proxies: [flops]}")
     size = {"strategies": ", ".join(strategies), "seeds": 2, "budget": "trials: 250"}
     whole = write(tmp_path, "whole", **size)  # type: ignore[arg-type]
     cut = write(tmp_path, "cut", **size)  # type: ignore[arg-type]
