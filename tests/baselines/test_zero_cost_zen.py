@@ -34,7 +34,7 @@ def test_of_a_linear_network_it_is_the_logarithm_of_what_the_network_makes_of_th
     probe = probe_of(convolution(3, 5), convolution(5, 4))
     first, second = (weight[:, :, 0, 0] for _, weight in probe.weights[:2])
     noise = torch.einsum("oi,nihw->nohw", second @ first, STEP * probe.batches[1].inputs)
-    expected = math.log(float(noise.abs().sum(dim=(1, 2, 3)).mean()))
+    expected = math.log(float(noise.detach().abs().sum(dim=(1, 2, 3)).mean()))
     assert ZenScore.measure(probe) == pytest.approx(expected, abs=1e-4)
 
 

@@ -37,6 +37,8 @@ NEEDS_MODEL = [
 ]
 
 CASES = {case.name: case for case in STRATEGIES}
+#: Those whose defaults need more than a fresh machine has: images.
+NEEDS_PARAMS = {"proxy_ensemble": dict(CASES["proxy_ensemble"].params)}
 
 
 class Subject:
@@ -46,7 +48,7 @@ class Subject:
         self.strategy = strategy
         self.cls = registry.load("strategy", strategy)
         self._make_spec = make_spec
-        self._changes: dict[str, Any] = {"noise": "drawn"}
+        self._changes: dict[str, Any] = {"noise": "drawn", "params": NEEDS_PARAMS.get(strategy, {})}
         self.models = Models()
         self.size = 35
         if self.cls.model_parameters:
@@ -315,7 +317,7 @@ def test_a_failure_is_recorded_and_can_be_retried(
 def test_the_same_bytes_in_another_process(make_spec: MakeSpec, tmp_path: Path) -> None:
     strategies = set(registry.names("strategy")) - {"bohb", *NEEDS_MODEL}
     for strategy in sorted(strategies):
-        spec = make_spec(strategy, seed=8, noise="drawn")
+        spec = make_spec(strategy, seed=8, noise="drawn", params=NEEDS_PARAMS.get(strategy, {}))
         search.run(spec, tmp_path / "here" / strategy)
         code = (
             "import sys, pathlib\n"
