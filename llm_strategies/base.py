@@ -17,8 +17,6 @@ from typing import TypeVar
 from typing import get_args
 
 from harness.errors import ModelError
-from harness.errors import SpecError
-from harness.errors import unknown_name
 from harness.history import Call
 from harness.history import Exhausted
 from harness.history import Proposal
@@ -30,7 +28,8 @@ from llm_strategies.models.client import Message
 from llm_strategies.models.reply import Reason
 from llm_strategies.models.reply import Rejected
 from llm_strategies.models.reply import Reply
-from llm_strategies.models.transcripts import Transcripts
+from llm_strategies.options import require
+from llm_strategies.options import require_one_of
 from llm_strategies.views import NAMES
 from llm_strategies.views import Names
 from llm_strategies.views import View
@@ -139,19 +138,10 @@ class LLMStrategy(Strategy):
 
     def connect(self, task: Task, models: Models) -> None:
         super().connect(task, models)
-        transcripts = None if models.transcripts is None else Transcripts(models.transcripts)
         for parameter in self.model_parameters:
             name = getattr(self, parameter)
-            if name is None or isinstance(name, ChatModel):
-                continue
-            if name not in models.endpoints:
-                raise SpecError(unknown_name("model", name, models.endpoints))
-            self._models[name] = ChatModel(
-                models.endpoints[name],
-                transcripts=transcripts,
-                replay=models.replay,
-                meter=models.meters.get(name),
-            )
+            if name is not None and not isinstance(name, ChatModel):
+                self._models[name] = ChatModel.of(models, name)
 
     def conversation(self, history: History) -> Conversation:
         """A fresh account of the calls of one proposal."""
@@ -181,16 +171,10 @@ class LLMStrategy(Strategy):
         Raises:
             SpecError: Names the parameter, its value and what is legal.
         """
-        if value is None:
-            return
-        if low is not None and not value >= low:
-            raise SpecError(f"{type(self).__name__}: {name} is {value}; it must be at least {low}.")
-        if high is not None and not value <= high:
-            raise SpecError(f"{type(self).__name__}: {name} is {value}; it must be at most {high}.")
+        require(self, name, value, low=low, high=high)
 
     def _require_one_of(self, name: str, value: str, legal: Sequence[str]) -> None:
-        if value not in legal:
-            raise SpecError(f"{type(self).__name__}: {unknown_name(name, str(value), legal)}")
+        require_one_of(self, name, value, legal)
 
 
 class Conversation:

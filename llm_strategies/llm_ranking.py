@@ -12,16 +12,13 @@ from harness.errors import SpaceError
 from harness.errors import SpecError
 from harness.history import Finished
 from harness.history import Proposal
+from llm_strategies import ranking_question
 from llm_strategies.base import LLMStrategy
-from llm_strategies.models.reply import Rejected
-from llm_strategies.objective import Objective
-from llm_strategies.prompts import render
 
 if TYPE_CHECKING:
     from harness.history import History
     from harness.spaces import Architecture
     from harness.spaces import SearchSpace
-    from llm_strategies.models.client import Message
     from llm_strategies.views import View
 
 
@@ -97,7 +94,9 @@ class LLMRanking(LLMStrategy):
         for _ in range(self.attempts):
             shown = [architectures[i] for i in history.rng.permutation(len(architectures))]
             order = conversation.ask(
-                self.messages(view, shown), partial(_read, n=len(shown)), schema=_schema(len(shown))
+                ranking_question.messages(view, self.task, shown),
+                partial(ranking_question.read, n=len(shown)),
+                schema=ranking_question.schema(len(shown)),
             )
             if order is not None:
                 ranking = [[history.space.ncode(shown[number - 1]), number] for number in order]
@@ -124,32 +123,6 @@ class LLMRanking(LLMStrategy):
             read[architecture] = None
         return list(read)
 
-    def messages(self, view: View, shown: Sequence[Architecture]) -> list[Message]:
-        """The question.
-
-        Args:
-            view: How architectures are written.
-            shown: What to rank, in the order in which it is numbered.
-        """
-        objective = Objective(self.task, view.blind)
-        return [
-            {
-                "role": "system",
-                "content": render(
-                    "llm_ranking/system.j2", blind=view.blind, space=view.describe(), metric=objective.name
-                ),
-            },
-            {
-                "role": "user",
-                "content": render(
-                    "llm_ranking/user.j2",
-                    architectures=[view.text(architecture) for architecture in shown],
-                    better=objective.better,
-                    symbols=view.names == "permuted",
-                ),
-            },
-        ]
-
     def _next(self, history: History, ranking: Sequence[Sequence[Any]]) -> Proposal:
         """The best-ranked architecture that was not evaluated yet."""
         for rank, (code, position) in enumerate(ranking, start=1):
@@ -166,33 +139,3 @@ def _sample(space: SearchSpace, n: int, entropy: int) -> list[Architecture]:
     while len(drawn) < min(n, space.size):
         drawn[space.random(rng)] = None
     return list(drawn)
-
-
-def _schema(n: int) -> dict[str, Any]:
-    # That no number comes twice is more than constrained decoding can hold a model to.
-    numbers = {"type": "array", "items": {"enum": list(range(1, n + 1))}, "minItems": n, "maxItems": n}
-    return {
-        "type": "object",
-        "properties": {"ranking": numbers},
-        "required": ["ranking"],
-        "additionalProperties": False,
-    }
-
-
-def _read(value: Any, n: int) -> list[int]:
-    """The numbers of a ranking, best first.
-
-    Raises:
-        Rejected: The numbers from 1 to ``n`` do not each come once.
-    """
-    ranking = value.get("ranking") if isinstance(value, dict) else value
-    if not isinstance(ranking, list):
-        raise Rejected("wrong shape")
-    labels = {str(number): number for number in range(1, n + 1)}
-    numbers = [labels.get(str(label).strip()) for label in ranking]
-    order = [number for number in numbers if number is not None]
-    if len(order) < len(numbers):
-        raise Rejected("illegal choice")
-    if len(order) != n or len(set(order)) < n:
-        raise Rejected("wrong shape")
-    return order

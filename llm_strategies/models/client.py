@@ -16,10 +16,13 @@ from typing import Any
 
 from harness.errors import ModelError
 from harness.errors import ModelUnavailable
+from harness.errors import SpecError
+from harness.errors import unknown_name
 from harness.models import ModelGone
 from llm_strategies.models import engines
 from llm_strategies.models.reply import TOO_LONG
 from llm_strategies.models.reply import Reply
+from llm_strategies.models.transcripts import Transcripts
 from llm_strategies.models.transcripts import request_key
 
 if TYPE_CHECKING:
@@ -27,8 +30,8 @@ if TYPE_CHECKING:
 
     from harness.models import Endpoint
     from harness.models import Meter
+    from harness.models import Models
     from harness.models import Replay
-    from llm_strategies.models.transcripts import Transcripts
 
 #: One message of a chat: ``{"role": "system" | "user" | "assistant", "content": ...}``.
 Message = Mapping[str, str]
@@ -73,6 +76,26 @@ class ChatModel:
         self.transcripts = transcripts
         self.replay: Replay = replay
         self.meter = meter
+
+    @classmethod
+    def of(cls, models: Models, name: str) -> ChatModel:
+        """One of the models of a run.
+
+        Args:
+            models: What the engine gives the run.
+            name: Name of the model in ``experiments.yaml``.
+
+        Raises:
+            SpecError: It is none of them; names near misses.
+        """
+        if name not in models.endpoints:
+            raise SpecError(unknown_name("model", name, models.endpoints))
+        return cls(
+            models.endpoints[name],
+            transcripts=None if models.transcripts is None else Transcripts(models.transcripts),
+            replay=models.replay,
+            meter=models.meters.get(name),
+        )
 
     def chat(
         self,
