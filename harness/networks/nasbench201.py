@@ -1,5 +1,6 @@
 """The image classifier of the cells above: a stack of copies of one cell."""
 
+from collections.abc import Callable
 from collections.abc import Mapping
 
 import torch
@@ -36,7 +37,12 @@ def operation(name: str, channels: int) -> nn.Module:
 
 
 class Cell(nn.Module):
-    """Four nodes. Node 0 is the input; every other node is the sum of its incoming edges; node 3 is the output."""
+    """Four nodes. Node 0 is the input; every other node is the sum of its incoming edges; node 3 is the output.
+
+    Args:
+        operations: Operation of each edge: ``{"0->1": "nor_conv_3x3", ...}``.
+        channels: Channels of every node.
+    """
 
     def __init__(self, operations: Mapping[str, str], channels: int) -> None:
         super().__init__()
@@ -69,14 +75,14 @@ class Network(nn.Module):
     """Stem, three stages of equal cells with a reduction between stages, and a linear classifier.
 
     Args:
-        operations: Operation of each edge of the cell: ``{"0->1": "nor_conv_3x3", ...}``.
+        cell: Makes a cell of so many channels: ``lambda channels: Cell(operations, channels)``.
         classes: Number of classes.
         channels: Channels of the first stage; each later stage has twice as many.
         cells: Cells of each stage.
     """
 
     def __init__(
-        self, operations: Mapping[str, str], classes: int, channels: int = 16, cells: int = 5
+        self, cell: Callable[[int], nn.Module], classes: int, channels: int = 16, cells: int = 5
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = [
@@ -86,7 +92,7 @@ class Network(nn.Module):
         for width in (channels, 2 * channels, 4 * channels):
             if width > channels:
                 layers.append(Reduction(width // 2, width))
-            layers += [Cell(operations, width) for _ in range(cells)]
+            layers += [cell(width) for _ in range(cells)]
         layers += [nn.BatchNorm2d(width), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
         self.features = nn.Sequential(*layers)
         self.classifier = nn.Linear(width, classes)

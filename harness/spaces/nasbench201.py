@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from functools import cache
+from functools import partial
 from importlib.machinery import SourceFileLoader
 from itertools import islice
 from itertools import pairwise
@@ -16,9 +17,10 @@ from harness.errors import unknown_name
 from harness.images.shapes import SHAPES
 from harness.spaces.base import Architecture
 from harness.spaces.base import Cost
-from harness.spaces.base import SearchSpace
+from harness.spaces.cell import CellSpace
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from collections.abc import Mapping
     from collections.abc import Sequence
 
@@ -37,7 +39,7 @@ _KERNELS = {OPERATIONS.index("nor_conv_1x1"): 1, OPERATIONS.index("nor_conv_3x3"
 _ZERO, _INPUT = "#", "x"
 
 
-class NASBench201Space(SearchSpace):
+class NASBench201Space(CellSpace):
     """Six edges of a four-node cell, each with one of five operations: 15,625 architectures.
 
     The decisions are in the order of the architecture string
@@ -46,6 +48,9 @@ class NASBench201Space(SearchSpace):
 
     name = "nasbench201"
     network_size = MappingProxyType({"channels": 16, "cells": 5})
+    edges = _EDGES
+    absent = "none"
+    identity = "skip_connect"
 
     def __init__(self) -> None:
         super().__init__({f"{source}->{target}": OPERATIONS for source, target in _EDGES})
@@ -148,13 +153,27 @@ class NASBench201Space(SearchSpace):
         Raises:
             SpaceError: Unknown data set, or a size that there is not.
         """
-        # PyTorch takes seconds to load, and nothing else here needs it.
+        # PyTorch takes seconds to load, and only networks need it.
+        from harness.networks.nasbench201 import Cell
+
+        operations = {edge: OPERATIONS[i] for edge, i in zip(self.decisions, arch, strict=True)}
+        return self.stack(partial(Cell, operations), dataset, size)
+
+    def stack(
+        self, cell: Callable[[int], Module], dataset: str, size: Mapping[str, int] | None = None
+    ) -> Module:
+        """See :meth:`CellSpace.stack`; data set and size are those of :meth:`build_network`."""
         from harness.networks.nasbench201 import Network
 
         if dataset not in SHAPES:
             raise SpaceError(unknown_name("data set", dataset, SHAPES))
-        operations = {edge: OPERATIONS[i] for edge, i in zip(self.decisions, arch, strict=True)}
-        return Network(operations, SHAPES[dataset].classes, **self.full_size(size))
+        return Network(cell, SHAPES[dataset].classes, **self.full_size(size))
+
+    def operation(self, choice: str, channels: int) -> Module:
+        """See :meth:`CellSpace.operation`."""
+        from harness.networks.nasbench201 import operation
+
+        return operation(choice, channels)
 
     def code(self) -> str:
         """The module of :meth:`build_network`'s networks, as it is written."""

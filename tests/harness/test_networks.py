@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -105,7 +106,7 @@ def test_all_networks_have_the_parameters_and_the_depth():
 
 
 def test_nasbench201_of_another_size():
-    network = Network(operations(e03="nor_conv_3x3"), classes=7, channels=4, cells=2)
+    network = Network(partial(Cell, operations(e03="nor_conv_3x3")), classes=7, channels=4, cells=2)
     cells = [layer for layer in network.features if isinstance(layer, Cell)]
     widths = [cell.edges["0->3"][1].out_channels for cell in cells]
     assert widths == [4, 4, 8, 8, 16, 16]
@@ -134,7 +135,7 @@ def test_a_convolution_is_activated_before_and_normalised_after():
 
 
 def test_absent_edges_give_zero_gradients_and_not_none():
-    network = Network(operations(e01="nor_conv_1x1"), classes=2, channels=2, cells=1)
+    network = Network(partial(Cell, operations(e01="nor_conv_1x1")), classes=2, channels=2, cells=1)
     network(torch.randn(2, 3, 8, 8)).sum().backward()
     gradients = [weights.grad for weights in network.parameters()]
     assert all(gradient is not None for gradient in gradients)
@@ -143,7 +144,7 @@ def test_absent_edges_give_zero_gradients_and_not_none():
 
 def test_what_cannot_be_built_is_refused():
     with pytest.raises(ValueError, match="unknown operation 'conv'"):
-        Network(operations(e03="conv"), classes=2)
+        Network(partial(Cell, operations(e03="conv")), classes=2)
     with pytest.raises(SpaceError, match="unknown data set 'cifar11', did you mean 'cifar10'"):
         SPACE.build_network(SPACE.from_index(0), "cifar11")
     space = SearchSpace({"a": (1, 2)})
@@ -156,8 +157,9 @@ def test_code_is_that_of_the_network():
     code = SPACE.code()
     namespace = {}
     exec(compile(code, "code", "exec"), namespace)  # noqa: S102 our own file
-    assert [type(layer).__name__ for layer in namespace["Network"](operations(), 2, 2, 1).features] == [
-        type(layer).__name__ for layer in Network(operations(), 2, 2, 1).features
+    cell = partial(namespace["Cell"], operations())
+    assert [type(layer).__name__ for layer in namespace["Network"](cell, 2, 2, 1).features] == [
+        type(layer).__name__ for layer in Network(partial(Cell, operations()), 2, 2, 1).features
     ]
     assert all(f'"{operation}"' in code for operation in OPERATIONS)
 

@@ -1,0 +1,1 @@
+"""Weight-sharing methods: one supernet holds every architecture, and its training is the search."""
