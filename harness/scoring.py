@@ -15,6 +15,7 @@ from harness.errors import DataError
 if TYPE_CHECKING:
     from harness.benchmarks import Benchmark
     from harness.spaces import Architecture
+    from harness.strategy import Strategy
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,15 @@ def final_score(benchmark: Benchmark, arch: Architecture, split: str) -> Score:
     return Score(value, best[1] if best else None)
 
 
-def facts(benchmark: Benchmark) -> dict[str, Any]:
-    """What ``run.json`` says of a benchmark: ``space``, ``metric``, ``cost_kind`` and ``data``."""
+def facts(benchmark: Benchmark, strategy: Strategy) -> dict[str, Any]:
+    """What ``run.json`` says of what a run is on: ``space``, ``metric``, ``cost_kind`` and ``data``."""
+    read = strategy.digest(benchmark.space, benchmark.dataset)
     return {
         "space": benchmark.space.name,
         "metric": asdict(benchmark.metric),
         "cost_kind": benchmark.cost_kind,
-        "data": {"source": benchmark.source, "digest": benchmark.digest},
+        "data": {"source": benchmark.source, "digest": benchmark.digest}
+        | ({} if read is None else {"strategy": read}),
     }
 
 

@@ -126,18 +126,24 @@ def run(
         folder: The run's folder; made where it is missing.
         models: The language models that the spec names.
         environment: What to record of versions and machine.
-        facts: :func:`harness.scoring.facts` of the benchmark, where they are known already.
+        facts: :func:`facts_of` the spec, where they are known already.
 
     Raises:
         StoreError: The folder belongs to another spec or other data, or it cannot be read or written.
     """
-    facts = facts or scoring.facts(scoring.make_benchmark(spec.benchmark.name, spec.benchmark.params))
+    facts = facts or facts_of(spec)
     with locked(folder, seconds=_OTHER_PROCESS_ENDS):
         store = RunFolder(folder)
-        store.check(spec, facts["data"]["digest"])
+        store.check(spec, facts["data"])
         if store.record is not None and store.is_finished:
             return Outcome(folder, store.record["status"], store.record["totals"]["trials"])
         return _go_on(spec, store, models or Models(), environment or {}, facts)
+
+
+def facts_of(spec: RunSpec) -> dict[str, Any]:
+    """What ``run.json`` says of what a spec runs on (:func:`harness.scoring.facts`)."""
+    benchmark = scoring.make_benchmark(spec.benchmark.name, spec.benchmark.params)
+    return scoring.facts(benchmark, _strategy(spec, benchmark))
 
 
 def park(
@@ -150,7 +156,7 @@ def park(
         folder: The run's folder; made where it is missing.
         reason: Why it is parked.
         environment: What to record of versions and machine.
-        facts: :func:`harness.scoring.facts` of the benchmark.
+        facts: :func:`facts_of` the spec.
 
     Raises:
         StoreError: The folder cannot be read or written.
@@ -213,8 +219,9 @@ def _go_on(
     totals = Totals()
     try:
         benchmark = scoring.make_benchmark(spec.benchmark.name, spec.benchmark.params)
-        store.check(spec, benchmark.digest)
         search = Search(spec, benchmark, models)
+        # What this process reads may have changed since the sweep was planned.
+        store.check(spec, scoring.facts(benchmark, search.strategy)["data"])
         totals = search.totals
         with (
             closing(JsonLines(store.path / "trajectory.jsonl")) as trajectory,
@@ -294,8 +301,7 @@ class Search:
         self._paid: dict[tuple[Architecture, int], Evaluation | Unscored] = {}
         self._first_trial: dict[Architecture, int] = {}
 
-        strategy_class = registry.load("strategy", spec.strategy.name)
-        self.strategy: Strategy = strategy_class(**spec.strategy.params, space=self.space, seed=self._seed)
+        self.strategy = _strategy(spec, benchmark)
         assert spec.objective.fidelity is not None
         self.strategy.connect(Task.of(benchmark, spec.objective.fidelity), models)
 
@@ -517,6 +523,11 @@ class Search:
     def _count(self, row: Row, arch: Architecture, timing: Timing) -> None:
         self.totals.add(row, timing)
         self._first_trial.setdefault(arch, row["trial"])
+
+
+def _strategy(spec: RunSpec, benchmark: Benchmark) -> Strategy:
+    cls: type[Strategy] = registry.load("strategy", spec.strategy.name)
+    return cls(**spec.strategy.params, space=benchmark.space, seed=strategy_seed(spec))
 
 
 def _calls(usage: Usage) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from harness.errors import StoreError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from collections.abc import Mapping
     from pathlib import Path
     from typing import BinaryIO
 
@@ -160,8 +161,12 @@ class RunFolder:
     def is_finished(self) -> bool:
         return self.status in FINISHED
 
-    def check(self, spec: RunSpec, digest: str) -> None:
+    def check(self, spec: RunSpec, data: Mapping[str, str]) -> None:
         """Make sure that what is here belongs to this spec and these data.
+
+        Args:
+            spec: What is to be run.
+            data: As ``run.json`` has it.
 
         Raises:
             StoreError: It does not; names each difference and what to do.
@@ -176,11 +181,20 @@ class RunFolder:
                 f"{self.path}: this folder holds a run of another specification: {changes}. "
                 "Name the sweep anew, give another --results folder, or delete this one."
             )
-        if self.record["data"]["digest"] != digest:
+        before = self.record["data"]
+        if before["digest"] != data["digest"]:
             raise StoreError(
-                f"{self.path}: this run was made with other data ({self.record['data']['source']}, "
-                f"digest {self.record['data']['digest'][:12]}; now {digest[:12]}). "
+                f"{self.path}: this run was made with other data ({before['source']}, "
+                f"digest {before['digest'][:12]}; now {data['digest'][:12]}). "
                 "Import those data again, or give another --results folder."
+            )
+        if before.get("strategy") != data.get("strategy"):
+            raise StoreError(
+                f"{self.path}: this run was made with other data of its strategy "
+                f"(digest {_short(before.get('strategy'))}; now {_short(data.get('strategy'))}): what "
+                f"{spec.strategy.name!r} reads besides its arguments, such as the images or the definitions of "
+                "proxies, has changed. Import those data again, give another --results folder, or delete the run's "
+                "folder to run it anew."
             )
 
     def write(self, record: dict[str, Any]) -> None:
@@ -325,6 +339,10 @@ def _read_record(file: Path, content: bytes) -> dict[str, Any]:
     if missing or not {"source", "digest"} <= record["data"].keys():
         raise StoreError(f"{file}: `{(missing or ['data'])[0]}` is missing or damaged; {_ANEW}.")
     return record
+
+
+def _short(digest: str | None) -> str:
+    return "none" if digest is None else digest[:12]
 
 
 def _wrong_format(file: Path, found: object) -> str:

@@ -101,6 +101,17 @@ class Strategy(BaseSampler):
             SpecError: Says what is missing.
         """
 
+    def digest(self, space: SearchSpace, dataset: str) -> str | None:
+        """Identifies data that decide proposals and that no argument names by content, such as an image set.
+
+        A results folder is tied to it, as to the data of the benchmark. Most strategies read none.
+
+        Args:
+            space: The benchmark's search space.
+            dataset: Its data set.
+        """
+        return None
+
     def connect(self, task: Task, models: Models) -> None:
         """Take what is known only when the run starts: what the search is about, and where models answer."""
         self.task = task

@@ -9,11 +9,9 @@ import json
 from dataclasses import dataclass
 from dataclasses import field
 from typing import TYPE_CHECKING
-from typing import Any
 from typing import Protocol
 
 from harness import environment
-from harness import scoring
 from harness import search
 from harness import store
 from harness.errors import SpecError
@@ -154,9 +152,9 @@ def run_sweep(
                 result.failed[folder / spec.path] = str(error)
         todo = []
         earlier = []
-        facts = {spec: _facts(spec) for spec in specs}
+        facts = {spec: search.facts_of(spec) for spec in specs}
         for spec, run in folders.items():
-            run.check(spec, facts[spec]["data"]["digest"])
+            run.check(spec, facts[spec]["data"])
             if run.is_finished:
                 earlier.append(run.path)
             elif run.status == "failed" and not retry_failed:
@@ -238,10 +236,6 @@ class _Tracking(contextlib.AbstractContextManager["_Tracking"]):
             self._progress.message(
                 f"Tracking stopped: {error} The runs go on and are kept; `harness track` logs them later."
             )
-
-
-def _facts(spec: RunSpec) -> dict[str, Any]:
-    return scoring.facts(scoring.make_benchmark(spec.benchmark.name, spec.benchmark.params))
 
 
 def _write_sweep(folder: Path, file: ExperimentsFile, name: str, planned: Sequence[RunSpec]) -> None:

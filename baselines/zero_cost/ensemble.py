@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -17,6 +19,7 @@ from harness.history import Finished
 from harness.history import Proposal
 from harness.proxies import make_proxy
 from harness.proxies import score_all
+from harness.proxies import score_digest
 from harness.strategy import Strategy
 
 if TYPE_CHECKING:
@@ -83,6 +86,11 @@ class ProxyEnsemble(Strategy):
                 proxy.check(space, dataset)
             except SpecError as error:
                 raise SpecError(f"proxies: {name}: {error}") from None
+
+    def digest(self, space: SearchSpace, dataset: str) -> str:
+        dataset = dataset if self.dataset is None else self.dataset
+        ranked_by = [score_digest(name, proxy, space, dataset) for name, proxy in self._proxies.values()]
+        return hashlib.sha256(json.dumps(ranked_by).encode()).hexdigest()
 
     def propose(self, history: History) -> Proposal:
         order, seconds = self._ranked(history.space)

@@ -5,5 +5,6 @@ from harness.proxies.base import ProxyScore
 from harness.proxies.base import make_proxy
 from harness.proxies.scorer import score_all
 from harness.proxies.table import ScoreTable
+from harness.proxies.table import score_digest
 
-__all__ = ["Proxy", "ProxyScore", "ScoreTable", "make_proxy", "score_all"]
+__all__ = ["Proxy", "ProxyScore", "ScoreTable", "make_proxy", "score_all", "score_digest"]

@@ -29,6 +29,11 @@ FORMAT = 1
 _LONGEST_LINE = 65_536
 
 
+def score_digest(name: str, proxy: Proxy, space: SearchSpace, dataset: str) -> str:
+    """Of everything that decides a proxy's scores but the architecture; arguments as of :class:`ScoreTable`."""
+    return _digest(_head(name, proxy, space, dataset))
+
+
 class ScoreTable:
     """What one proxy makes of the architectures of a space, on a data set, under one identity.
 
@@ -42,7 +47,7 @@ class ScoreTable:
         dataset: Data set.
 
     Attributes:
-        digest: Of everything that decides a score but the architecture.
+        digest: See :func:`score_digest`.
         path: The file; made when the first score is added.
 
     Raises:
@@ -51,14 +56,8 @@ class ScoreTable:
 
     def __init__(self, name: str, proxy: Proxy, space: SearchSpace, dataset: str) -> None:
         self._space = space
-        self._head = {
-            "format": FORMAT,
-            "proxy": name,
-            "space": space.name,
-            "dataset": dataset,
-            "identity": dict(proxy.identity(space, dataset)),
-        }
-        self.digest = hashlib.sha256(json.dumps(self._head, sort_keys=True).encode()).hexdigest()
+        self._head = _head(name, proxy, space, dataset)
+        self.digest = _digest(self._head)
         folder = data_folder() / "scores" / space.name / dataset
         self.path = folder / f"{name}-{self.digest[:16]}.jsonl"
         self._scores: dict[Architecture, ProxyScore] = {}
@@ -129,6 +128,20 @@ class ScoreTable:
         for arch, score in scores.items():
             # Unless somebody has deleted the file since.
             self._scores.setdefault(arch, score)
+
+
+def _head(name: str, proxy: Proxy, space: SearchSpace, dataset: str) -> dict[str, Any]:
+    return {
+        "format": FORMAT,
+        "proxy": name,
+        "space": space.name,
+        "dataset": dataset,
+        "identity": dict(proxy.identity(space, dataset)),
+    }
+
+
+def _digest(head: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(head, sort_keys=True).encode()).hexdigest()
 
 
 def _line(ncode: str, score: ProxyScore) -> bytes:

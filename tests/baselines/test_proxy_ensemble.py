@@ -11,10 +11,13 @@ import pytest
 from scipy.stats import rankdata
 
 from baselines.zero_cost.ensemble import ProxyEnsemble
+from baselines.zero_cost.gradients import GradNorm
 from harness import experiment
 from harness import search
 from harness.errors import SpecError
+from harness.errors import StoreError
 from harness.history import Finished
+from harness.images.importing import import_images
 from harness.models import Models
 from harness.proxies import make_proxy
 from harness.spaces import NASBench201Space
@@ -101,6 +104,39 @@ def test_what_the_proxies_took_is_paid_with_the_first_trial_and_once(tmp_path: P
     # The second run read the scores of the first, and paid as much.
     assert seconds[0] == seconds[1] > 0
     assert (tmp_path / "a/trajectory.jsonl").read_bytes() == (tmp_path / "b/trajectory.jsonl").read_bytes()
+
+
+def import_pictures(folder: Path, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    content = {
+        "train_x": rng.integers(0, 256, (20, 32, 32, 3), dtype=np.uint8),
+        "train_y": rng.integers(0, 10, 20),
+        "test_x": rng.integers(0, 256, (20, 32, 32, 3), dtype=np.uint8),
+        "test_y": rng.integers(0, 10, 20),
+    }
+    np.savez(folder / "pictures.npz", **content)
+    (folder / "data/images/mine.npz").unlink(missing_ok=True)
+    import_images(folder / "pictures.npz", dataset="cifar10", name="mine")
+
+
+@pytest.mark.parametrize("change", ["images", "definition"])
+def test_a_run_goes_on_with_the_scores_that_it_began_with(
+    change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_pictures(tmp_path, seed=0)
+    (tmp_path / "e.yaml").write_text(YAML.replace("digits", "mine"))
+    (spec,) = experiment.read_experiments(tmp_path / "e.yaml").plan("s")
+    assert search.run(spec, tmp_path / "run").status == "complete"
+    before = (tmp_path / "run/trajectory.jsonl").read_bytes()
+    import_pictures(tmp_path, seed=0)
+    assert search.run(spec, tmp_path / "run").status == "complete"
+    if change == "images":
+        import_pictures(tmp_path, seed=1)
+    else:
+        monkeypatch.setattr(GradNorm, "version", 2)
+    with pytest.raises(StoreError, match=r"other data of its strategy .* 'proxy_ensemble' reads besides"):
+        search.run(spec, tmp_path / "run")
+    assert (tmp_path / "run/trajectory.jsonl").read_bytes() == before
 
 
 @pytest.mark.parametrize(
