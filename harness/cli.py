@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sys
+from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
     from harness.experiment import ExperimentsFile
     from harness.experiment import RunSpec
+    from harness.models import Replay
     from harness.ranking.plan import Plan
 
 app = typer.Typer(
@@ -103,7 +105,7 @@ def run(
     experiments = experiment.read_experiments(file)
     name, declared = experiments.sweep(sweep)
     if isinstance(declared, experiment.Ranking):
-        given = {"--seeds": seeds, "--replay": replay, "--retry-failed": retry_failed or None}
+        given = {"--seeds": seeds, "--retry-failed": retry_failed or None}
         _refuse_options(name, [option for option, value in given.items() if value is not None])
         _run_ranking(
             experiments,
@@ -113,6 +115,7 @@ def run(
             workers,
             experiments.experiments.tracking.uri if track else None,
             console,
+            replay=replay,
             report=report,
             dry_run=dry_run,
         )
@@ -145,13 +148,7 @@ def run(
         _report(result.folder, None, console)
     for path, reason in result.failed.items():
         console.print(f"[red]failed[/red] {path}: {escape(reason)}", highlight=False)
-    for reasons in _alike(result.parked.values()):
-        runs = f"{len(reasons)} {'run' if len(reasons) == 1 else 'runs'}"
-        console.print(
-            f"[yellow]parked[/yellow] {runs}: {escape(reasons[0])}", highlight=False, soft_wrap=True
-        )
-    if result.parked:
-        console.print("Nothing of parked runs is lost: the same command goes on with them.", highlight=False)
+    _print_parked(result.parked.values(), "run", console)
     if uri is not None and not result.untracked:
         console.print(f"MLflow: {uri} (make ui)", highlight=False)
     if result.failed or result.parked:
@@ -401,6 +398,19 @@ def _interruptible(console: Console) -> Iterator[None]:
         raise typer.Exit(130) from None
 
 
+def _print_parked(reasons: Collection[str], what: str, console: Console) -> None:
+    """What waits for a model, and why."""
+    from rich.markup import escape
+
+    for alike in _alike(reasons):
+        count = f"{len(alike)} {what if len(alike) == 1 else f'{what}s'}"
+        console.print(f"[yellow]parked[/yellow] {count}: {escape(alike[0])}", highlight=False, soft_wrap=True)
+    if reasons:
+        console.print(
+            f"Nothing of parked {what}s is lost: the same command goes on with them.", highlight=False
+        )
+
+
 def _run_ranking(
     experiments: ExperimentsFile,
     name: str,
@@ -410,6 +420,7 @@ def _run_ranking(
     uri: str | None,
     console: Console,
     *,
+    replay: Replay | None,
     report: bool,
     dry_run: bool,
 ) -> None:
@@ -419,16 +430,31 @@ def _run_ranking(
     from harness.ranking.run import run_ranking
 
     plan = plan_ranking(experiments, name)
+    if replay is not None and not plan.asks:
+        raise SpecError(
+            f"--replay is for what asks language models, and no scorer of the ranking {name!r} does; leave it out."
+        )
     chosen = select(plan, only)
     if dry_run:
         console.print(_scorer_table(chosen, root))
         return
     with _interruptible(console), ScoreProgress(console) as progress:
-        folder = run_ranking(plan, chosen, results=root, workers=workers, progress=progress)
+        result = run_ranking(
+            experiments,
+            plan,
+            chosen,
+            results=root,
+            workers=workers,
+            progress=progress,
+            replay=replay or experiments.experiments.replay,
+        )
     if report:
-        _report(folder, None, console)
+        _report(result.folder, None, console)
         if uri is not None:
-            _track_ranking(folder, uri, console)
+            _track_ranking(result.folder, uri, console)
+    _print_parked(result.parked.values(), "scorer", console)
+    if result.parked:
+        raise typer.Exit(1)
 
 
 def _track_ranking(folder: Path, uri: str, console: Console) -> None:
@@ -446,7 +472,6 @@ def _track_ranking(folder: Path, uri: str, console: Console) -> None:
 def _refuse_options(sweep: str, options: list[str]) -> None:
     why = {
         "--seeds": "scores each architecture once; `seed` of the sweep is that of its sample.",
-        "--replay": "asks no model.",
         "--retry-failed": "has no runs that fail: an architecture that cannot be scored is counted as such.",
     }
     for option in options:
@@ -461,12 +486,15 @@ def _scorer_table(plan: Plan, root: Path) -> Table:
     from harness.ranking.folder import RankingFolder
 
     table = Table("benchmark", "scorer", "architectures", "status", title=f"ranking {plan.name}")
+    if plan.asks:
+        table.add_column("asks")
     for benchmark in plan.benchmarks:
         record = RankingFolder(root / plan.name / benchmark.label).record
         for label, scorer in benchmark.scorers.items():
             status = "complete" if record and label in record.scorers else "not complete"
             number = f"{len(benchmark.architectures):,}" if scorer.missing is None else "none: no such scores"
-            table.add_row(benchmark.label, label, number, status)
+            asks = [", ".join(scorer.models)] if plan.asks else []
+            table.add_row(benchmark.label, label, number, status, *asks)
     return table
 
 

@@ -337,7 +337,7 @@ class ExperimentsFile:
                     objective=objective,
                     budget=sweep.budget,
                     seed=seed,
-                    models={model: self._identity(model) for model in _models_of(strategy)},
+                    models=self.models_of(registry.load("strategy", strategy.name), strategy.params),
                     labels=Labels(sweep=name, benchmark=label, strategy=strategy_label),
                 )
                 for strategy_label, strategy in strategies.items()
@@ -404,19 +404,7 @@ class ExperimentsFile:
                 cls = registry.load("strategy", entry.name)
                 if not (isinstance(cls, type) and issubclass(cls, Strategy)):
                     raise SpecError(f"strategy {entry.name!r} is no subclass of harness.strategy.Strategy.")
-            arguments = arguments_model(cls).model_fields
-            for parameter in cls.model_parameters:
-                model = entry.params.get(parameter)
-                if model is None and not arguments[parameter].is_required():
-                    continue
-                with self.locate((*here, parameter)):
-                    if model is None:
-                        raise SpecError(
-                            f"strategy {entry.name!r} needs `{parameter}`, the name of an entry of `models`: "
-                            f"{', '.join(self.experiments.models) or 'there is none yet'}."
-                        )
-                    if not isinstance(model, str) or model not in self.experiments.models:
-                        raise SpecError(unknown_name("model", str(model), self.experiments.models))
+            self.check_models(cls, f"strategy {entry.name!r}", entry.params, here)
             params = self.arguments(cls, f"strategy {entry.name!r}", entry.params, here, StrategyEntry)
             label = entry.label or entry.name
             with self.locate(here):
@@ -424,6 +412,46 @@ class ExperimentsFile:
                     raise SpecError(f"two strategies have the label {label!r}; set `label` on one.")
             strategies[label] = Named(name=entry.name, params=params)
         return strategies
+
+    def check_models(self, cls: type, what: str, raw: Mapping[str, Any], here: Location) -> None:
+        """Make sure that the models that a strategy or scorer needs are named, and declared.
+
+        Args:
+            cls: The class; its ``model_parameters`` are the arguments that name one.
+            what: It, for messages.
+            raw: What the file says.
+            here: Where the file says it.
+
+        Raises:
+            SpecError: Names file, line and key, and the models that there are.
+        """
+        declared = self.experiments.models
+        arguments = arguments_model(cls).model_fields
+        for parameter in getattr(cls, "model_parameters", ()):
+            model = raw.get(parameter)
+            if model is None and not arguments[parameter].is_required():
+                continue
+            with self.locate((*here, parameter)):
+                if model is None:
+                    raise SpecError(
+                        f"{what} needs `{parameter}`, the name of an entry of `models`: "
+                        f"{', '.join(declared) or 'there is none yet'}."
+                    )
+                if not isinstance(model, str) or model not in declared:
+                    raise SpecError(unknown_name("model", str(model), declared))
+
+    def models_of(self, cls: type, params: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+        """The models that a strategy or scorer names, each with what decides its replies.
+
+        Args:
+            cls: The class.
+            params: Its checked arguments.
+
+        Raises:
+            SpecError: A model refuses its parameters.
+        """
+        named = [params[parameter] for parameter in getattr(cls, "model_parameters", ())]
+        return {model: self._identity(model) for model in named if model is not None}
 
     def arguments(
         self, cls: type, what: str, raw: Mapping[str, Any], here: Location, entry: type[BaseModel]
@@ -546,12 +574,6 @@ def _checked_objective(sweep: Sweep, benchmark: Benchmark, strategies: Mapping[s
                 "(`harness data import`) or leave this strategy out."
             )
     return Objective(fidelity=fidelity, noise=sweep.objective.noise)
-
-
-def _models_of(strategy: Named) -> list[str]:
-    cls = registry.load("strategy", strategy.name)
-    named = [strategy.params[parameter] for parameter in cls.model_parameters]
-    return [model for model in named if model is not None]
 
 
 __all__ = [

@@ -56,7 +56,7 @@ class RichProgress:
 
 
 class ScoreProgress:
-    """A bar per benchmark over the scores of a ranking, with messages above them.
+    """A bar per benchmark over the scores of a ranking, and one per scorer that asks models; messages above them.
 
     Args:
         console: Where to draw.
@@ -74,8 +74,8 @@ class ScoreProgress:
     def __exit__(self, *error: object) -> None:
         self._bar.stop()
 
-    def begin(self, benchmark: str) -> None:
-        self._task = self._bar.add_task(benchmark, total=None)
+    def begin(self, what: str) -> None:
+        self._task = self._bar.add_task(what, total=None)
 
     def scored(self, done: int, total: int) -> None:
         assert self._task is not None

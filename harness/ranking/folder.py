@@ -12,6 +12,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 from pydantic import ConfigDict
+from pydantic import Field
 from pydantic import ValidationError
 
 from harness import store
@@ -79,12 +80,13 @@ class ScorerRecord(_Part):
     higher_is_better: bool
     seconds: Seconds
     identity: dict[str, Any]
+    models: dict[str, dict[str, Any]] = Field(default_factory=dict)
     digest: str
     missing: str | None
 
     def what(self) -> dict[str, Any]:
         """What decides the scores, in words that a person wrote or knows."""
-        return self.model_dump(include={"name", "params", "identity"})
+        return self.model_dump(include={"name", "params", "identity", "models"})
 
 
 class Record(_Part):
@@ -113,7 +115,7 @@ class Record(_Part):
         changes = list(store.differences(self._what(), other._what()))
         for label in [label for label in self.scorers if label in other.scorers]:
             here, there = self.scorers[label], other.scorers[label]
-            if here.digest != there.digest:
+            if (here.digest, here.models) != (there.digest, there.models):
                 at = f"scorers.{label}"
                 changes += list(store.differences(here.what(), there.what(), at)) or [
                     f"the scores of {label}"

@@ -5,8 +5,10 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import field
 from dataclasses import replace
 from typing import TYPE_CHECKING
+from typing import Any
 
 from harness import seeding
 from harness.benchmarks.tabular import TabularBenchmark
@@ -35,11 +37,13 @@ class PlannedScorer:
         named: Registered name and settings.
         scorer: The scorer.
         missing: Why it has no scores on this benchmark; ``None`` where it has.
+        models: The language models that it names, without what only says where they run.
     """
 
     named: Named
     scorer: Scorer
     missing: str | None = None
+    models: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,11 @@ class Plan:
     def scorers(self) -> list[str]:
         """Labels of all scorers."""
         return list(self.benchmarks[0].scorers)
+
+    @property
+    def asks(self) -> bool:
+        """Whether a scorer asks language models."""
+        return any(scorer.models for scorer in self.benchmarks[0].scorers.values())
 
 
 def plan_ranking(file: ExperimentsFile, name: str) -> Plan:
@@ -172,6 +181,7 @@ def _scorers(file: ExperimentsFile, ranking: Ranking, at: Location) -> dict[str,
         here: Location = (*at, "scorers", s)
         with file.locate(here):
             cls = settings_of(entry.name)
+        file.check_models(cls, f"scorer {entry.name!r}", entry.params, here)
         params = file.arguments(cls, f"scorer {entry.name!r}", entry.params, here, ScorerEntry)
         label = entry.label or entry.name
         with file.locate(here):
@@ -184,7 +194,8 @@ def _scorers(file: ExperimentsFile, ranking: Ranking, at: Location) -> dict[str,
                     f"{label!r} and {other!r} are the same scorer; drop one, or change a setting."
                 )
             scorer = make_scorer(entry.name, params)
-        scorers[label] = _Listed(here, PlannedScorer(named, scorer))
+        models = file.models_of(cls, params)
+        scorers[label] = _Listed(here, PlannedScorer(named, scorer, models=models))
     listed = {scorer.planned.named.name for scorer in scorers.values()}
     for floor in FLOORS:
         if floor in listed:

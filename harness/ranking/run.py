@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import multiprocessing
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from typing import Protocol
 
@@ -11,6 +13,10 @@ import numpy as np
 
 from harness import environment
 from harness import store
+from harness.errors import ModelError
+from harness.meter import SharedMeter
+from harness.models import ModelGone
+from harness.models import Models
 from harness.ranking.folder import PROBLEMS
 from harness.ranking.folder import SCORES
 from harness.ranking.folder import SECONDS
@@ -22,12 +28,18 @@ from harness.ranking.folder import RankingFolder
 from harness.ranking.folder import Record
 from harness.ranking.folder import Sample
 from harness.ranking.folder import ScorerRecord
+from harness.ranking.scorer import Resources
+from harness.serving import concurrency
+from harness.serving import serving
+from harness.store import TRANSCRIPTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from collections.abc import Sequence
     from pathlib import Path
 
+    from harness.experiment import ExperimentsFile
+    from harness.models import Replay
     from harness.proxies import ProxyScore
     from harness.ranking.plan import Plan
     from harness.ranking.plan import PlannedBenchmark
@@ -42,8 +54,8 @@ _SPLITS = ("valid", "test")
 class Progress(Protocol):
     """Who is told how a ranking goes on."""
 
-    def begin(self, benchmark: str) -> None:
-        """The scores of a benchmark come next."""
+    def begin(self, what: str) -> None:
+        """The scores of a benchmark come next, or those of one scorer on it (``benchmark/scorer``)."""
 
     def scored(self, done: int, total: int) -> None:
         """So many of its scores are there."""
@@ -52,22 +64,48 @@ class Progress(Protocol):
         """Something that a person should know now."""
 
 
-def run_ranking(plan: Plan, chosen: Plan, *, results: Path, workers: int, progress: Progress) -> Path:
+@dataclass(frozen=True)
+class RankingResult:
+    """How a ranking ended.
+
+    Attributes:
+        folder: The sweep's folder.
+        parked: Scorers that wait for a model, as ``benchmark/scorer``, with what it said; the next call goes on
+            with them.
+    """
+
+    folder: Path
+    parked: Mapping[str, str]
+
+
+def run_ranking(
+    file: ExperimentsFile,
+    plan: Plan,
+    chosen: Plan,
+    *,
+    results: Path,
+    workers: int,
+    progress: Progress,
+    replay: Replay = "auto",
+) -> RankingResult:
     """Score what is not scored yet, and write it down beside the trained scores.
 
-    Scores go to the tables of the data folder as they are made (:func:`~harness.proxies.score_all`), so that what was
-    cut off goes on where it stopped. When all of a benchmark are there, its folder is written, and the report needs
-    the tables no more. Scores that are in the folder already are taken from it.
+    Scores go to the tables of the data folder as they are made (:func:`~harness.proxies.score_all`), and replies of
+    models to the transcripts, so that what was cut off goes on where it stopped. When all of a benchmark are there,
+    its folder is written, and the report needs neither any more. Scores that are in the folder already are taken
+    from it.
+
+    Scorers that ask language models come after all others, which may need the memory that a model takes, and each is
+    written down by itself: where a model does not answer, its scorers are parked, and the rest is there.
 
     Args:
+        file: Where the models are declared.
         plan: The whole ranking, so that a report knows what is missing.
         chosen: What to score now.
         results: Folder of all results; the sweep's folder is made in it.
         workers: Number of processes.
         progress: Who is told.
-
-    Returns:
-        The sweep's folder.
+        replay: How transcripts are used; ``strict`` starts no model.
 
     Raises:
         StoreError: The folder is in use, holds something else, or cannot be written. Finished scores are kept.
@@ -83,59 +121,133 @@ def run_ranking(plan: Plan, chosen: Plan, *, results: Path, workers: int, progre
             if (before := folders[label].record) is not None:
                 before.check(_record(benchmark, benchmark.scorers), folders[label].path)
         _write_sweep(folder, plan)
-        for benchmark in chosen.benchmarks:
-            _rank(benchmark, planned[benchmark.label], folders[benchmark.label], workers, progress)
-    return folder
+        jobs = [_Job(b, planned[b.label], folders[b.label], progress) for b in chosen.benchmarks]
+        for job in jobs:
+            job.rank(job.silent, job.label, Resources(workers, message=progress.message))
+        parked = _ask(file, jobs, results / TRANSCRIPTS, workers, replay, progress)
+    return RankingResult(folder, parked)
 
 
-def _rank(
-    chosen: PlannedBenchmark,
-    planned: PlannedBenchmark,
-    folder: RankingFolder,
+def _ask(
+    file: ExperimentsFile,
+    jobs: Sequence[_Job],
+    transcripts: Path,
     workers: int,
+    replay: Replay,
     progress: Progress,
-) -> None:
-    """Bring the folder of one benchmark up to date."""
-    known = folder.record.scorers if folder.record is not None else {}
-    kept = [label for label in planned.scorers if label in known]
-    new = {label: scorer for label, scorer in chosen.scorers.items() if label not in kept}
-    shown = {label: s for label, s in planned.scorers.items() if label in new or label in kept}
-    if folder.record is not None and not new and list(known) == list(shown):
-        progress.message(f"{chosen.label}: all of it is there already.")
-        return
-    progress.begin(chosen.label)
-    for label, scorer in new.items():
-        if scorer.missing is not None:
-            progress.message(f"{chosen.label}: no scores of {label}: {scorer.missing}.")
-    began = _now()
-    scores = _score({k: s for k, s in new.items() if s.missing is None}, chosen, workers, progress)
-    _write(folder, planned, shown, scores)
-    session = {"benchmark": chosen.label, "started": began, "ended": _now(), "workers": workers}
-    log = store.JsonLines(folder.path.parent / SESSIONS)
-    log.append(session | {"scorers": list(new)} | environment.describe())
-    log.close()
+) -> dict[str, str]:
+    """Score by those scorers that ask models; returns those that are parked, and why."""
+    parked = {}
+    names = sorted({name for job in jobs for scorer in job.asking.values() for name in scorer.models})
+    with serving(file, names, replay=replay, message=progress.message) as served:
+        gone = dict(served.failed)
+        for job in jobs:
+            for label, scorer in job.asking.items():
+                what = f"{job.label}/{label}"
+                if lost := [gone[name] for name in scorer.models if name in gone]:
+                    parked[what] = lost[0]
+                    continue
+                models = Models(
+                    {name: served.endpoints[name] for name in scorer.models},
+                    transcripts,
+                    replay,
+                    {name: SharedMeter(multiprocessing.get_context()) for name in scorer.models},
+                )
+                limits = {name: concurrency(file, name) for name in scorer.models}
+                try:
+                    job.rank({label: scorer}, what, Resources(workers, models, limits, progress.message))
+                except ModelError as error:
+                    parked[what] = str(error)
+                    if isinstance(error, ModelGone):
+                        # The next scorer would find out anew, and wait for the model through all retries.
+                        lost_at = error.endpoint
+                        gone |= {name: str(error) for name, at in served.endpoints.items() if at == lost_at}
+    return parked
 
 
-def _score(
-    scorers: Mapping[str, PlannedScorer], chosen: PlannedBenchmark, workers: int, progress: Progress
-) -> dict[str, Sequence[ProxyScore]]:
-    """Scores by label; those of one class together, for they may share work."""
-    together: dict[type[Scorer], dict[str, Scorer]] = defaultdict(dict)
-    for label, planned in scorers.items():
-        together[type(planned.scorer)][label] = planned.scorer
-    total = len(scorers) * len(chosen.architectures)
-    before = 0
-    scores: dict[str, Sequence[ProxyScore]] = {}
-    for cls, group in together.items():
+class _Job:
+    """What is to be scored on one benchmark.
 
-        def report(done: int, _: int, before: int = before) -> None:
-            progress.scored(before + done, total)
+    Args:
+        chosen: What to score now.
+        planned: All of it.
+        folder: Where it goes.
+        progress: Who is told.
 
-        scores |= cls.score_together(
-            group, chosen.benchmark, chosen.architectures, workers=workers, progress=report
-        )
-        before += len(group) * len(chosen.architectures)
-    return scores
+    Attributes:
+        label: The benchmark's.
+        silent: Scorers without scores that ask no model, or have nothing to ask for.
+        asking: Those that ask models.
+    """
+
+    def __init__(
+        self, chosen: PlannedBenchmark, planned: PlannedBenchmark, folder: RankingFolder, progress: Progress
+    ) -> None:
+        self.label = chosen.label
+        new = {label: scorer for label, scorer in chosen.scorers.items() if label not in _known(folder)}
+        self.asking = {
+            label: scorer for label, scorer in new.items() if scorer.models and scorer.missing is None
+        }
+        self.silent = {label: scorer for label, scorer in new.items() if label not in self.asking}
+        self._planned = planned
+        self._folder = folder
+        self._progress = progress
+
+    def rank(self, new: Mapping[str, PlannedScorer], what: str, resources: Resources) -> None:
+        """Bring the folder up to date.
+
+        Args:
+            new: What to score.
+            what: It, for people.
+            resources: For the scorers.
+
+        Raises:
+            ModelError: A model does not answer, or refuses; the folder is as it was.
+        """
+        known = _known(self._folder)
+        shown = {label: s for label, s in self._planned.scorers.items() if label in {*new, *known}}
+        if not new and known == list(shown):
+            if not self.asking:
+                self._progress.message(f"{self.label}: all of it is there already.")
+            return
+        self._progress.begin(what)
+        for label, scorer in new.items():
+            if scorer.missing is not None:
+                self._progress.message(f"{self.label}: no scores of {label}: {scorer.missing}.")
+        began = _now()
+        scores = self._score({k: s for k, s in new.items() if s.missing is None}, resources)
+        _write(self._folder, self._planned, shown, scores)
+        session = {"benchmark": self.label, "started": began, "ended": _now(), "workers": resources.workers}
+        log = store.JsonLines(self._folder.path.parent / SESSIONS)
+        log.append(session | {"scorers": list(new)} | environment.describe())
+        log.close()
+
+    def _score(
+        self, scorers: Mapping[str, PlannedScorer], resources: Resources
+    ) -> dict[str, Sequence[ProxyScore]]:
+        """Scores by label; those of one class together, for they may share work."""
+        together: dict[type[Scorer], dict[str, Scorer]] = defaultdict(dict)
+        for label, planned in scorers.items():
+            together[type(planned.scorer)][label] = planned.scorer
+        architectures = self._planned.architectures
+        total = len(scorers) * len(architectures)
+        before = 0
+        scores: dict[str, Sequence[ProxyScore]] = {}
+        for cls, group in together.items():
+
+            def report(done: int, _: int, before: int = before) -> None:
+                self._progress.scored(before + done, total)
+
+            scores |= cls.score_together(
+                group, self._planned.benchmark, architectures, resources, progress=report
+            )
+            before += len(group) * len(architectures)
+        return scores
+
+
+def _known(folder: RankingFolder) -> list[str]:
+    """Labels of the scorers that a folder has."""
+    return [] if folder.record is None else list(folder.record.scorers)
 
 
 def _write(
@@ -230,6 +342,7 @@ def _scorer_record(planned: PlannedScorer, on: PlannedBenchmark) -> ScorerRecord
         higher_is_better=scorer.higher_is_better,
         seconds=scorer.seconds,
         identity={} if missing else dict(scorer.identity(on.benchmark)),
+        models={name: dict(model) for name, model in planned.models.items()},
         digest="" if missing else scorer.digest(on.benchmark),
         missing=planned.missing,
     )

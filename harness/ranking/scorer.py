@@ -9,19 +9,23 @@ from abc import abstractmethod
 from collections.abc import Callable
 from collections.abc import Mapping
 from collections.abc import Sequence
+from dataclasses import dataclass
+from dataclasses import field
 from typing import TYPE_CHECKING
 from typing import Any
+from typing import ClassVar
 from typing import Literal
 
 from harness import registry
 from harness.errors import DataError
 from harness.errors import SpecError
 from harness.errors import unknown_name
+from harness.models import Models
 from harness.proxies import Proxy
 from harness.proxies import ProxyScore
-from harness.proxies import ScoreTable
 from harness.proxies import make_proxy
 from harness.proxies import score_all
+from harness.proxies import score_digest
 
 if TYPE_CHECKING:
     from harness.benchmarks.tabular import TabularBenchmark
@@ -35,6 +39,23 @@ Progress = Callable[[int, int], None]
 FLOORS = ("parameters", "flops")
 
 
+@dataclass(frozen=True)
+class Resources:
+    """What a ranking gives its scorers to work with. No score depends on it.
+
+    Attributes:
+        workers: Number of processes.
+        models: The language models that they name.
+        concurrency: How many questions a model may be asked at the same time, by its name.
+        message: Told what a person should know now.
+    """
+
+    workers: int = 1
+    models: Models = field(default_factory=Models)
+    concurrency: Mapping[str, int] = field(default_factory=dict)
+    message: Callable[[str], None] = field(default=lambda text: None)
+
+
 class Scorer(ABC):
     """Gives every architecture a score, or a reason why it has none.
 
@@ -42,6 +63,8 @@ class Scorer(ABC):
     keyword arguments.
 
     Attributes:
+        model_parameters: Settings that name a language model, an entry of ``models`` in ``experiments.yaml``. The
+            engine starts these models, and what decides their replies is part of what the scores are known by.
         role: What it is in a table: something that is judged, or a bound for what is judged.
         unit: Unit of the score; empty where it has none.
         higher_is_better: Which scores promise a better architecture.
@@ -49,6 +72,7 @@ class Scorer(ABC):
             table).
     """
 
+    model_parameters: ClassVar[tuple[str, ...]] = ()
     role: Role = "scorer"
     unit: str = ""
     higher_is_better: bool = True
@@ -67,10 +91,10 @@ class Scorer(ABC):
 
     @abstractmethod
     def identity(self, benchmark: TabularBenchmark) -> Mapping[str, Any]:
-        """What decides the scores besides space, data set and architecture, as JSON values."""
+        """What decides the scores besides space, data set, architectures and models, as JSON values."""
 
     def digest(self, benchmark: TabularBenchmark) -> str:
-        """Of everything that decides a score but the architecture."""
+        """Of everything that decides a score but the architectures and models."""
         identity = [
             type(self).__name__,
             benchmark.space.name,
@@ -86,8 +110,8 @@ class Scorer(ABC):
         scorers: Mapping[str, Any],
         benchmark: TabularBenchmark,
         architectures: Sequence[Architecture],
+        resources: Resources,
         *,
-        workers: int,
         progress: Progress,
     ) -> Mapping[str, Sequence[ProxyScore]]:
         """Score architectures by several scorers of this class, which may share work.
@@ -95,14 +119,17 @@ class Scorer(ABC):
         What is finished when the process is killed is not computed again by the next call.
 
         Args:
-            scorers: The scorers by label.
+            scorers: The scorers by label; one alone, if it asks models.
             benchmark: The benchmark, for its space and its data set. Trained scores are for reports.
             architectures: What to score.
-            workers: Number of processes.
+            resources: What there is to work with.
             progress: Called with the number of scores that are there and their total.
 
         Returns:
             A score per architecture, in their order, for each label.
+
+        Raises:
+            ModelError: A model does not answer, or refuses. The other scorers go on.
         """
 
 
@@ -129,7 +156,7 @@ class ProxyScorer(Scorer):
         return self.proxy.identity(benchmark.space, benchmark.dataset)
 
     def digest(self, benchmark: TabularBenchmark) -> str:
-        return ScoreTable(self.name, self.proxy, benchmark.space, benchmark.dataset).digest
+        return score_digest(self.name, self.proxy, benchmark.space, benchmark.dataset)
 
     @classmethod
     def score_together(
@@ -137,21 +164,20 @@ class ProxyScorer(Scorer):
         scorers: Mapping[str, ProxyScorer],
         benchmark: TabularBenchmark,
         architectures: Sequence[Architecture],
+        resources: Resources,
         *,
-        workers: int,
         progress: Progress,
     ) -> Mapping[str, Sequence[ProxyScore]]:
         proxies = {label: (scorer.name, scorer.proxy) for label, scorer in scorers.items()}
-        tables = score_all(
-            proxies, benchmark.space, benchmark.dataset, architectures, workers=workers, progress=progress
+        scored = score_all(
+            proxies,
+            benchmark.space,
+            benchmark.dataset,
+            architectures,
+            workers=resources.workers,
+            progress=progress,
         )
-        return {label: [_present(table, arch) for arch in architectures] for label, table in tables.items()}
-
-
-def _present(table: ScoreTable, arch: Architecture) -> ProxyScore:
-    score = table.get(arch)
-    assert score is not None
-    return score
+        return {label: [scores[arch] for arch in architectures] for label, scores in scored.items()}
 
 
 class Trained(Scorer):
@@ -197,8 +223,8 @@ class Trained(Scorer):
         scorers: Mapping[str, Trained],
         benchmark: TabularBenchmark,
         architectures: Sequence[Architecture],
+        resources: Resources,
         *,
-        workers: int,
         progress: Progress,
     ) -> Mapping[str, Sequence[ProxyScore]]:
         scores = {

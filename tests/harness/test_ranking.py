@@ -105,8 +105,8 @@ class Told:
         self.done: list[tuple[int, int]] = []
         self.benchmarks: list[str] = []
 
-    def begin(self, benchmark: str) -> None:
-        self.benchmarks.append(benchmark)
+    def begin(self, what: str) -> None:
+        self.benchmarks.append(what)
 
     def scored(self, done: int, total: int) -> None:
         self.done.append((done, total))
@@ -140,16 +140,21 @@ def made_table(tmp_path: Path) -> str:
     return "made"
 
 
-def planned(folder: Path, text: str = YAML, name: str = "r") -> Plan:
+def written(folder: Path, text: str = YAML) -> experiment.ExperimentsFile:
     file = folder / "experiments.yaml"
     file.write_text(text)
-    return plan_ranking(experiment.read_experiments(file), name)
+    return experiment.read_experiments(file)
+
+
+def planned(folder: Path, text: str = YAML, name: str = "r") -> Plan:
+    return plan_ranking(written(folder, text), name)
 
 
 def run(folder: Path, text: str = YAML, only: tuple[str, ...] = (), results: str = "results") -> Told:
     told = Told()
-    plan = planned(folder, text)
-    run_ranking(plan, select(plan, only), results=folder / results, workers=1, progress=told)
+    file = written(folder, text)
+    plan = plan_ranking(file, "r")
+    run_ranking(file, plan, select(plan, only), results=folder / results, workers=1, progress=told)
     return told
 
 
@@ -387,8 +392,9 @@ class TestFolder:
     ) -> None:
         run(tmp_path, results="one")
         monkeypatch.setenv("HARNESS_DATA", str(tmp_path / "fresh"))
-        plan = planned(tmp_path)
-        run_ranking(plan, plan, results=tmp_path / "two", workers=2, progress=Told())
+        file = written(tmp_path)
+        plan = plan_ranking(file, "r")
+        run_ranking(file, plan, plan, results=tmp_path / "two", workers=2, progress=Told())
         assert files(tmp_path / "one") == files(tmp_path / "two")
         assert len(files(tmp_path / "one")) == 4
 
@@ -523,7 +529,10 @@ class TestCommand:
         [
             (["--seeds", "0:3"], "--seeds is for searches"),
             (["--retry-failed"], "--retry-failed is for searches"),
-            (["--replay", "strict"], "--replay is for searches"),
+            (
+                ["--replay", "strict"],
+                "--replay is for what asks language models, and no scorer of the ranking 'r'",
+            ),
         ],
     )
     def test_options_of_searches_are_refused(self, tmp_path: Path, options: list[str], said: str) -> None:
@@ -553,9 +562,10 @@ def test_the_plan_is_written_before_anything_is_scored(tmp_path: Path) -> None:
         def scored(self, done: int, total: int) -> None:
             raise KeyboardInterrupt
 
-    plan = planned(tmp_path)
+    file = written(tmp_path)
+    plan = plan_ranking(file, "r")
     with pytest.raises(KeyboardInterrupt):
-        run_ranking(plan, plan, results=tmp_path / "results", workers=1, progress=Stop())
+        run_ranking(file, plan, plan, results=tmp_path / "results", workers=1, progress=Stop())
     content = sweep_json(tmp_path)
     assert content["kind"] == "ranking"
     assert content["scorers"] == ["parameters", "skips", "flops"]
