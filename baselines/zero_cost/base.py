@@ -21,6 +21,7 @@ from typing import ClassVar
 import torch
 from torch import nn
 
+from baselines.device import torch_device
 from baselines.zero_cost.probe import Setup
 from baselines.zero_cost.probe import draw_batches
 from baselines.zero_cost.probe import make_probes
@@ -89,7 +90,7 @@ class NetworkProxy(Proxy):
         self.seed = seed
         self.size = dict(self.source_size if size is None else size)
         self.device = device
-        self._device = _device(device)
+        self._device = torch_device(device)
         self._setup = replace(
             self.setup,
             batch_size=batch_size or self.setup.batch_size,
@@ -136,6 +137,8 @@ class NetworkProxy(Proxy):
             load_images(self._images(dataset), dataset).digest if self._setup.inputs == "images" else None
         )
         return {
+            # With the settings that a subclass adds.
+            **super().identity(space, dataset),
             "version": self.version,
             "images": digest,
             "batch_size": self._setup.batch_size,
@@ -233,15 +236,3 @@ def _reproducible() -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(threads)
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.ones(1, device=device).item()
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).partition("\n")[0].rstrip(".")
-        raise SpecError(
-            f"device {name!r} cannot be used here: {reason}. Legal are `cpu` and, where PyTorch finds a GPU, `cuda`."
-        ) from None
-    return device

@@ -98,7 +98,7 @@ class Proxy(ABC):
         Scores are kept in tables under this identity. By default the keyword arguments, which must then be
         attributes of the same names. What only says where the work is done is no part of it.
         """
-        return {key: getattr(self, key) for key in _settings(type(self))}
+        return {key: getattr(self, key) for key in arguments_model(type(self)).model_fields}
 
     @property
     def shares(self) -> Hashable | None:
@@ -149,10 +149,6 @@ def make_proxy(name: str, settings: Mapping[str, Any]) -> Proxy:
     except (TypeError, ValueError) as error:
         raise SpecError(f"settings of proxy {name!r} are numbers, texts and lists: {error}.") from None
     return cls(**checked.model_dump(mode="json"))
-
-
-def _settings(cls: type[Proxy]) -> list[str]:
-    return [] if cls.__init__ is object.__init__ else list(inspect.signature(cls).parameters)
 
 
 def _timed(proxy: Proxy, space: SearchSpace, arch: Architecture, dataset: str) -> ProxyScore:

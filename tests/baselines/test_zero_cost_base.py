@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from baselines.zero_cost.base import NetworkProxy
 from baselines.zero_cost.gradients import GradNorm
 from baselines.zero_cost.synflow import SynFlow
 from harness.errors import SpecError
@@ -65,6 +66,30 @@ def test_what_is_the_default_anyway_decides_nothing():
     }
     assert digest(**said) == digest()
     assert digest(size={"cells": 5}) == digest()
+
+
+class Norm(NetworkProxy):
+    """A norm of the gradients, with a setting of its own."""
+
+    description = "A norm of the gradients."
+
+    def __init__(self, power: float = 2.0, **options):
+        super().__init__(**options)
+        self.power = power
+
+    def measure(self, probe):
+        return sum(float(gradient.norm(self.power)) for gradient in probe.gradients)
+
+
+def test_a_setting_of_its_own_decides_score_and_table():
+    small = {"images": "digits", "batch_size": 4, "size": {"channels": 4, "cells": 1}}
+    proxies = [Norm(**small), Norm(power=2.0, **small), Norm(power=1.0, **small), Norm(seed=1, **small)]
+    first, same, *others = [ScoreTable("norm", proxy, SPACE, "cifar10").digest for proxy in proxies]
+    assert first == same
+    assert len({first, *others}) == 3
+    arch = SPACE.from_ncode("333333")
+    two, _, one, _ = [proxy.score(SPACE, arch, "cifar10") for proxy in proxies]
+    assert two == GradNorm(**small).score(SPACE, arch, "cifar10") < one
 
 
 def test_another_version_has_a_table_of_its_own(monkeypatch):
