@@ -48,7 +48,6 @@ class Setup:
     Attributes:
         initialisation: ``default`` is PyTorch's (Kaiming uniform with a = √5); ``normal`` draws every weight from
             N(0, 1), and ``kaiming_fan_in`` or ``kaiming_fan_out`` from N(0, 2 / fan), with biases 0.
-        training: Whether batch normalisation uses the statistics of the batch.
         normalisation: Whether the network has batch normalisation at all; without, it is the identity.
         inputs: Real images with their labels, Gaussian noise N(0, 1), or ones; the latter two have random labels.
         crop: Side of the patch, in one colour, that is shown of each input, at random places; ``None`` shows it whole.
@@ -59,7 +58,6 @@ class Setup:
     """
 
     initialisation: Initialisation = "default"
-    training: bool = True
     normalisation: bool = True
     inputs: Inputs = "images"
     crop: int | None = None
@@ -189,7 +187,8 @@ class Probe:
         network = network.to(device="cpu", dtype=torch.float32)
         initialise(network, setup.initialisation, seed)
         network = network.to(device=device, dtype=torch.float64 if setup.double else torch.float32)
-        self.network = network.train(setup.training)
+        # Batch normalisation uses the statistics of the batch.
+        self.network = network.train()
         self.batches = batches
         self.passes = Passes(lambda: torch.cuda.synchronize(device) if device.type == "cuda" else None)
 
