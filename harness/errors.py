@@ -42,6 +42,10 @@ class ScoreError(HarnessError):
         self.seconds = seconds
 
 
+class ProxyError(HarnessError):
+    """A proxy has failed where it should have given a score or a :class:`ScoreError`: a defect of its code."""
+
+
 class StoreError(HarnessError):
     """The results folder cannot be used: locked, read-only, full, or made by another version."""
 

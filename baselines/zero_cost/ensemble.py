@@ -119,14 +119,13 @@ class ProxyEnsemble(Strategy):
         rng = seeding.generator(self._entropy, "candidates")
         count = min(self.candidates, space.size)
         candidates = [space.from_index(int(i)) for i in rng.choice(space.size, count, replace=False)]
-        tables = score_all(self._proxies, space, self._for, candidates)
+        scored = score_all(self._proxies, space, self._for, candidates)
         ranks = np.zeros(count)
         seconds = 0.0
         for label, (_, proxy) in self._proxies.items():
-            scores = [tables[label].get(arch) for arch in candidates]
-            known = [score for score in scores if score is not None]
-            ranks += _ranks(known, higher_is_better=proxy.higher_is_better)
-            seconds += sum(score.seconds for score in known)
+            scores = [scored[label][arch] for arch in candidates]
+            ranks += _ranks(scores, higher_is_better=proxy.higher_is_better)
+            seconds += sum(score.seconds for score in scores)
         return [candidates[i] for i in np.argsort(ranks, kind="stable")], seconds
 
 

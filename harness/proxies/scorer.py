@@ -1,9 +1,10 @@
-"""Filling tables of scores: many architectures, many proxies, several processes."""
+"""Scores of many architectures by many proxies, in several processes."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
+import traceback
 from collections import defaultdict
 from collections.abc import Callable
 from collections.abc import Hashable
@@ -17,6 +18,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from harness.errors import HarnessError
+from harness.errors import ProxyError
 from harness.errors import ScoreError
 from harness.executors import workers as worker_processes
 from harness.proxies.table import ScoreTable
@@ -49,11 +52,11 @@ def score_all(
     *,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
-) -> dict[str, ScoreTable]:
-    """Score architectures by several proxies; what the tables hold already is not computed again.
+) -> dict[str, dict[Architecture, ProxyScore]]:
+    """Score architectures by several proxies; what their tables hold already is not computed again.
 
-    Every chunk is on disk as it ends, so a call that was cut off is resumed by the next one. The scores do not
-    depend on the number of processes.
+    Every chunk is on disk as it ends, so a call that was cut off is resumed by the next one. What is in closed form
+    is computed every time, and has no table. The scores do not depend on the number of processes.
 
     Args:
         proxies: The proxies by label, each with its registered name.
@@ -64,27 +67,48 @@ def score_all(
         progress: Called with the number of scores that are there and their total.
 
     Returns:
-        The table of each label; it holds every architecture.
+        Of each label, the score of every architecture.
 
     Raises:
+        ProxyError: A proxy has failed.
         ScoreError: A process died.
         StoreError: A table cannot be read or written.
     """
-    tables = {label: ScoreTable(name, proxy, space, dataset) for label, (name, proxy) in proxies.items()}
-    jobs = list(_jobs({label: proxy for label, (_, proxy) in proxies.items()}, tables, architectures))
+    counted = {label: proxy for label, (_, proxy) in proxies.items() if proxy.closed_form}
+    measured = {label: proxy for label, (_, proxy) in proxies.items() if label not in counted}
+    tables = {
+        label: ScoreTable(proxies[label][0], proxy, space, dataset) for label, proxy in measured.items()
+    }
+    jobs = list(_jobs(measured, tables, architectures))
     total = len(proxies) * len(set(architectures))
     done = total - sum(len(job.names) * len(job.architectures) for job in jobs)
     report = progress or (lambda done, total: None)
     report(done, total)
-    by_label = {label: proxy for label, (_, proxy) in proxies.items()}
-    for job, scores in _made(jobs, by_label, space, dataset, workers):
+    for job, scores in _made(jobs, measured, space, dataset, workers):
         for position, label in enumerate(job.names):
             tables[label].add(
                 {arch: row[position] for arch, row in zip(job.architectures, scores, strict=True)}
             )
         done += len(job.names) * len(job.architectures)
         report(done, total)
-    return tables
+    return {
+        label: _counted(label, counted[label], space, dataset, architectures)
+        if label in counted
+        else {arch: _present(tables[label], arch) for arch in architectures}
+        for label in proxies
+    }
+
+
+def _counted(
+    label: str, proxy: Proxy, space: SearchSpace, dataset: str, architectures: Sequence[Architecture]
+) -> dict[Architecture, ProxyScore]:
+    return {arch: _score({label: proxy}, space, arch, dataset)[0] for arch in architectures}
+
+
+def _present(table: ScoreTable, arch: Architecture) -> ProxyScore:
+    score = table.get(arch)
+    assert score is not None
+    return score
 
 
 def _jobs(
@@ -159,5 +183,27 @@ def _start(
 
 def _make(job: _Job) -> list[list[ProxyScore]]:
     proxies, space, dataset = _task
-    chosen = [proxies[name] for name in job.names]
-    return [type(chosen[0]).score_together(chosen, space, arch, dataset) for arch in job.architectures]
+    chosen = {name: proxies[name] for name in job.names}
+    return [_score(chosen, space, arch, dataset) for arch in job.architectures]
+
+
+def _score(
+    proxies: Mapping[str, Proxy], space: SearchSpace, arch: Architecture, dataset: str
+) -> list[ProxyScore]:
+    """Score one architecture by proxies that share work, or by one."""
+    chosen = list(proxies.values())
+    try:
+        return type(chosen[0]).score_together(chosen, space, arch, dataset)
+    except HarnessError:
+        raise
+    except Exception as error:
+        if len(proxies) > 1:
+            # Whichever fails alone is the one to be named.
+            for label, proxy in proxies.items():
+                _score({label: proxy}, space, arch, dataset)
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        raise ProxyError(
+            f"proxy {' or '.join(map(repr, proxies))} failed on architecture {space.ncode(arch)} of {space.name!r}: "
+            f"{type(error).__name__}: {error} ({frame.filename}, line {frame.lineno}). An architecture that has no "
+            "score is told by a ScoreError. What was finished is kept; the same command goes on."
+        ) from error

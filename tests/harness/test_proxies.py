@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.errors import ProxyError
 from harness.errors import ScoreError
 from harness.errors import SpecError
 from harness.errors import StoreError
@@ -45,8 +46,8 @@ from harness.proxies import Proxy, ProxyScore
 class Team(Proxy):
     description = "The sum of the choices, times a factor."
 
-    def __init__(self, factor: float = 1.0, log: str = "", deadly: str = ""):
-        self.factor, self.log, self.deadly = factor, log, deadly
+    def __init__(self, factor: float = 1.0, log: str = "", deadly: str = "", broken: str = ""):
+        self.factor, self.log, self.deadly, self.broken = factor, log, deadly, broken
 
     def identity(self, space, dataset):
         return {"factor": self.factor}
@@ -58,6 +59,8 @@ class Team(Proxy):
     def score(self, space, arch, dataset):
         if space.ncode(arch) == self.deadly:
             os.kill(os.getpid(), signal.SIGKILL)
+        if space.ncode(arch) == self.broken:
+            raise ValueError("no such thing")
         return self.factor * sum(arch)
 
     @classmethod
@@ -171,8 +174,8 @@ def fill(workers: int, sample: Sequence[Architecture] = SAMPLE, **settings: Any)
         "twice": ("team", make_proxy("team", {"factor": 2.0, **settings})),
         "flops": ("flops", make_proxy("flops", {})),
     }
-    tables = score_all(proxies, SPACE, "cifar10", sample, workers=workers)
-    return {label: [made.get(arch) for arch in sample] for label, made in tables.items()}
+    scored = score_all(proxies, SPACE, "cifar10", sample, workers=workers)
+    return {label: [made[arch] for arch in sample] for label, made in scored.items()}
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -192,6 +195,29 @@ def test_only_what_is_missing_is_scored(team: None, tmp_path: Path) -> None:
     log = tmp_path / "log"
     fill(1, SAMPLE, log=str(log))
     assert len(log.read_text().splitlines()) == len(set(SAMPLE) - set(SAMPLE[:10]))
+
+
+def test_what_is_counted_has_no_table(team: None, own_folder: Path) -> None:
+    fill(1)
+    assert {path.name.partition("-")[0] for path in own_folder.rglob("*.jsonl")} == {"team"}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_proxy_that_fails_is_named_and_costs_no_finished_score(workers: int, team: None) -> None:
+    last = SPACE.ncode(SAMPLE[-1])
+    proxies = {
+        "good": ("team", make_proxy("team", {})),
+        "bad": ("team", make_proxy("team", {"factor": 2.0, "broken": last})),
+    }
+    said = (
+        rf"proxy 'bad' failed on architecture {last} of 'nasbench201': ValueError: no such thing "
+        r"\(.*third_party.py, line \d+\)"
+    )
+    with pytest.raises(ProxyError, match=said):
+        score_all(proxies, SPACE, "cifar10", SAMPLE, workers=workers)
+    known = ScoreTable("team", make_proxy("team", {}), SPACE, "cifar10")
+    # All but the chunks that were in flight.
+    assert len(known) >= (28 if workers == 1 else 12)
 
 
 def test_progress_is_told(team: None) -> None:
@@ -228,8 +254,8 @@ def test_a_killed_call_is_resumed(team: None, tmp_path: Path) -> None:
     process.wait()
     before = len(log.read_text().splitlines())
     sample = [SPACE.from_index(i) for i in range(400)]
-    tables = score_all({"once": ("team", make_proxy("team", {"log": str(log)}))}, SPACE, "cifar10", sample)
-    assert [tables["once"].get(arch).value for arch in sample] == [float(sum(arch)) for arch in sample]  # type: ignore[union-attr]
+    scored = score_all({"once": ("team", make_proxy("team", {"log": str(log)}))}, SPACE, "cifar10", sample)
+    assert [scored["once"][arch].value for arch in sample] == [float(sum(arch)) for arch in sample]
     # At most the chunk that was in flight is scored twice.
     assert before < 400 <= len(log.read_text().splitlines()) <= 404
 
