@@ -461,10 +461,12 @@ class Search:
             return paid
         drawn = self.spec.objective.noise == "drawn"
         seed = seeding.integer(self._seed, "training seed", number) if drawn else None
+        scored: Evaluation | Unscored
         try:
-            return self.benchmark.evaluate(arch, fidelity=fidelity, seed=seed)
+            scored = self.benchmark.evaluate(arch, fidelity=fidelity, seed=seed)
         except ScoreError as error:
-            return Unscored(str(error), fidelity, error.seconds, self.benchmark.cost_kind)
+            scored = Unscored(str(error), fidelity, error.seconds, self.benchmark.cost_kind)
+        return scored if self.strategy.uses_scores else dataclasses.replace(scored, cost_seconds=0.0)
 
     def _start(self, number: int, proposal: Proposal) -> int:
         attributes = {ATTRIBUTES: dict(proposal.attributes)} if proposal.attributes else {}

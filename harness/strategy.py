@@ -58,6 +58,9 @@ class Strategy(BaseSampler):
 
     #: Whether :meth:`pruner` stops trials at low fidelities, so that the benchmark must offer several.
     multi_fidelity: ClassVar[bool] = False
+    #: Whether scores decide what it proposes or recommends. Where they do not, the evaluations of a run are made for
+    #: its report, and cost the run nothing: the method needs none.
+    uses_scores: ClassVar[bool] = True
     #: Keyword arguments that name an entry of ``models`` in ``experiments.yaml``. One whose default is ``None``
     #: may be left out.
     model_parameters: ClassVar[tuple[str, ...]] = ()

@@ -93,17 +93,20 @@ class SearchData:
             chosen = order[number * batch_size : (number + 1) * batch_size]
             yield self._batch(half, chosen, generator)
 
-    def plain(self, half: Half, count: int, generator: torch.Generator | None = None) -> Batch:
-        """Images without augmentation: random ones, or the first of the half.
+    def in_order(self, half: Half, batch_size: int) -> Iterator[Batch]:
+        """One pass over a half in its order, without augmentation; images beyond the last whole batch are left out."""
+        for number in range(self.steps(batch_size)):
+            yield self._batch(half, torch.arange(number * batch_size, (number + 1) * batch_size), None)
+
+    def some(self, half: Half, count: int, generator: torch.Generator) -> Batch:
+        """Random images without augmentation.
 
         Args:
             half: Which.
             count: How many, at most all.
-            generator: Draws them; without, they are the first.
+            generator: Draws them, on the CPU.
         """
-        count = min(count, len(self))
-        chosen = torch.arange(count) if generator is None else torch.randperm(len(self), generator=generator)[:count]
-        return self._batch(half, chosen, None)
+        return self._batch(half, torch.randperm(len(self), generator=generator)[:count], None)
 
     def _batch(self, half: Half, chosen: Tensor, generator: torch.Generator | None) -> Batch:
         chosen = chosen.to(self._device)

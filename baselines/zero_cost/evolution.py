@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from baselines.mutation import mutate
 from harness.errors import SpecError
 from harness.history import Exhausted
 from harness.limits import Limits
+from harness.population import Population
 from harness.strategy import Strategy
 
 if TYPE_CHECKING:
@@ -68,12 +68,12 @@ class ProxyEvolution(Strategy):
             raise SpecError(
                 f"population and random_starts must be at least 1, not {population} and {random_starts}."
             )
-        self.population = population
         self.random_starts = random_starts
         self.limits = Limits(max_parameters, max_flops, max_depth)
+        self.population = Population(population, self.limits)
 
     def propose(self, history: History) -> Architecture:
-        members = history.fold("population", list, partial(self._with, history.space))
+        members = self.population.members(history, self.task)
         random = len(history) < self.random_starts or not members
         arch = None
         for _ in range(_MOST_DRAWS):
@@ -87,23 +87,7 @@ class ProxyEvolution(Strategy):
         return arch
 
     def recommend(self, history: History) -> Architecture:
-        # The first architectures of a study that was begun by another sampler may be beyond a limit.
-        within = [
-            trial
-            for trial in history.trials
-            if self.limits.exceeded_by(trial.architecture, history.space, self.task) is None
-        ]
-        return max(within or history.trials, key=lambda trial: trial.score).architecture
-
-    def _with(self, space: SearchSpace, members: list[Trial], trial: Trial) -> list[Trial]:
-        """The population after a trial."""
-        known = any(trial.architecture == member.architecture for member in members)
-        if known or self.limits.exceeded_by(trial.architecture, space, self.task) is not None:
-            return members
-        members.append(trial)
-        if len(members) > self.population:
-            members.remove(min(members, key=lambda member: member.score))
-        return members
+        return self.population.best(history, self.task)
 
     def _mutant(self, history: History, members: list[Trial]) -> Architecture:
         parent = members[history.rng.integers(len(members))].architecture

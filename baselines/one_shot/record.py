@@ -1,0 +1,243 @@
+"""Searches on disk: what every epoch came to, and a checkpoint to go on from."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import time
+from collections.abc import Callable
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from typing import Any
+
+import torch
+from filelock import FileLock
+
+from harness.data_folder import data_folder
+from harness.errors import StoreError
+from harness.store import storage_errors
+from harness.store import write_json
+from harness.store import write_whole
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from baselines.one_shot.method import Method
+    from harness.spaces import Architecture
+    from harness.spaces import SearchSpace
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What an epoch came to.
+
+    Attributes:
+        architecture: What the method would return now.
+        seconds: What it took, measured.
+        read_seconds: What it took to find that architecture, which a search pays for once, in the end.
+        metrics: What the method measured.
+    """
+
+    architecture: Architecture
+    seconds: float
+    read_seconds: float
+    metrics: Mapping[str, float]
+
+
+class SearchRecord:
+    """The epochs of one search, made when they are asked for, and kept.
+
+    A folder in the data folder, named after everything that decides the search. It holds the epochs that were made,
+    with their seconds, and a checkpoint of the last one: a search that was killed goes on behind it, and a search that
+    was made is read. So a repeated or resumed run has the same bytes, seconds among them. Of processes that want the
+    same epoch one makes it, and the others wait.
+
+    Args:
+        name: Registered name of the method.
+        identity: Everything that decides the search, as JSON values.
+        space: The search space.
+        dataset: Data set.
+        make: Makes the method, at its beginning.
+        threads: Of PyTorch, while an epoch is made; other numbers round otherwise.
+
+    Attributes:
+        folder: The folder.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        identity: Mapping[str, Any],
+        space: SearchSpace,
+        dataset: str,
+        make: Callable[[], Method],
+        threads: int,
+    ) -> None:
+        head = {"format": FORMAT, "method": name, "space": space.name, "dataset": dataset, **identity}
+        self.digest = hashlib.sha256(json.dumps(head, sort_keys=True).encode()).hexdigest()
+        self.folder: Path = data_folder() / "searches" / space.name / dataset / f"{name}-{self.digest[:16]}"
+        self._head = head
+        self._space = space
+        self._make = make
+        self._threads = threads
+        self._method: Method | None = None
+        #: Epochs that the method in memory has made.
+        self._made = 0
+        self._epochs: list[Epoch] = []
+
+    def epoch(self, number: int) -> Epoch:
+        """An epoch; it, and those before it that are missing, are made now.
+
+        Raises:
+            StoreError: The folder cannot be read or written, or is damaged.
+        """
+        if number >= len(self._epochs):
+            self._read()
+        if number >= len(self._epochs):
+            self._go_on(number)
+        return self._epochs[number]
+
+    def method_after(self, number: int) -> Method:
+        """The method with its state after an epoch, the last one of those that were made.
+
+        Raises:
+            StoreError: See :meth:`epoch`; or later epochs were made, and this state is gone.
+        """
+        self.epoch(number)
+        with self._lock():
+            method = self._restored()
+        if self._made != number + 1:
+            raise StoreError(
+                f"{self.folder}: this search has gone on to epoch {self._made}, and its state after epoch {number + 1} "
+                "is not kept; delete the folder, and it is made again."
+            )
+        return method
+
+    def _go_on(self, number: int) -> None:
+        with self._lock():
+            # Somebody may have been faster.
+            self._read()
+            if number < len(self._epochs):
+                return
+            method = self._restored()
+            for following in range(self._made, number + 1):
+                self._make_epoch(method, following)
+
+    def _make_epoch(self, method: Method, number: int) -> None:
+        threads = torch.get_num_threads()
+        torch.set_num_threads(self._threads)
+        try:
+            with torch.backends.cudnn.flags(
+                enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+            ):
+                began = time.perf_counter()
+                metrics = method.epoch(number)
+                _synchronise(method)
+                trained = time.perf_counter()
+                arch = method.read(number)
+                _synchronise(method)
+                ended = time.perf_counter()
+        finally:
+            torch.set_num_threads(threads)
+        self._made = number + 1
+        made = Epoch(arch, round(trained - began, 6), round(ended - trained, 6), metrics)
+        if number < len(self._epochs):
+            # It was made before, and only its state was lost: what it took then has been paid.
+            self._compare(made, number)
+        else:
+            self._epochs.append(made)
+        self._write(method)
+
+    def _compare(self, made: Epoch, number: int) -> None:
+        if made.architecture != self._epochs[number].architecture:
+            raise StoreError(
+                f"{self.folder}: epoch {number + 1} was made again and came to another architecture; it was made on "
+                "another machine, or with another PyTorch. Delete the folder, and the search is made anew."
+            )
+
+    def _restored(self) -> Method:
+        """The method with the newest state there is."""
+        file = self.folder / "checkpoint.pt"
+        with storage_errors(file):
+            content = file.read_bytes() if file.exists() else None
+        if content is None:
+            if self._method is None or self._made:
+                self._method, self._made = self._make(), 0
+            return self._method
+        if self._method is not None and self._made == len(self._epochs):
+            return self._method
+        try:
+            checkpoint = torch.load(io.BytesIO(content), weights_only=True)
+            epochs = self._epochs_of(json.loads(checkpoint["epochs"]))
+            method = self._make()
+            method.load(checkpoint["state"], len(epochs) - 1)
+        except (RuntimeError, KeyError, ValueError, TypeError, EOFError) as error:
+            reason = str(error).partition("\n")[0]
+            raise StoreError(
+                f"{file}: this checkpoint is damaged ({reason}); delete it, and the search begins anew."
+            ) from None
+        self._method, self._made = method, len(epochs)
+        if len(epochs) > len(self._epochs):
+            # It was killed between the two files.
+            self._epochs = epochs
+            self._list()
+        return method
+
+    def _write(self, method: Method) -> None:
+        with storage_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        # The checkpoint first: an epoch that is listed can always be gone on from.
+        buffer = io.BytesIO()
+        rows = [self._row(epoch) for epoch in self._epochs[: self._made]]
+        torch.save({"epochs": json.dumps(rows), "state": method.state()}, buffer)
+        write_whole(self.folder / "checkpoint.pt", buffer.getvalue())
+        self._list()
+
+    def _list(self) -> None:
+        rows = [self._row(epoch) for epoch in self._epochs]
+        write_json(self.folder / "search.json", {"head": self._head, "epochs": rows})
+
+    def _row(self, epoch: Epoch) -> dict[str, Any]:
+        return {
+            "ncode": self._space.ncode(epoch.architecture),
+            "seconds": epoch.seconds,
+            "read_seconds": epoch.read_seconds,
+            "metrics": dict(epoch.metrics),
+        }
+
+    def _read(self) -> None:
+        file = self.folder / "search.json"
+        with storage_errors(file):
+            content = file.read_bytes() if file.exists() else None
+        if content is None:
+            self._epochs = []
+            return
+        try:
+            found = json.loads(content)
+            if found["head"] != json.loads(json.dumps(self._head)):
+                raise ValueError("it is of another search")
+            self._epochs = self._epochs_of(found["epochs"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"{file}: this is no record of this search ({error}); delete its folder, and the search is made anew."
+            ) from None
+
+    def _epochs_of(self, rows: list[dict[str, Any]]) -> list[Epoch]:
+        return [
+            Epoch(self._space.from_ncode(row["ncode"]), row["seconds"], row["read_seconds"], row["metrics"])
+            for row in rows
+        ]
+
+    def _lock(self) -> FileLock:
+        with storage_errors(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.folder / ".lock")
+
+
+def _synchronise(method: Method) -> None:
+    if method.context.device.type == "cuda":
+        torch.cuda.synchronize(method.context.device)

@@ -1,0 +1,254 @@
+"""Weight-sharing methods as strategies: every trial is an epoch of the search."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import abstractmethod
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+from typing import Any
+from typing import ClassVar
+from typing import Literal
+from typing import get_args
+
+import torch
+
+from baselines.device import torch_device
+from baselines.one_shot.data import SearchData
+from baselines.one_shot.record import SearchRecord
+from baselines.one_shot.training import Context
+from baselines.one_shot.training import Settings
+from harness.errors import SpaceError
+from harness.errors import SpecError
+from harness.history import Exhausted
+from harness.history import Finished
+from harness.history import Proposal
+from harness.images import load_images
+from harness.spaces import CellSpace
+from harness.strategy import Strategy
+
+if TYPE_CHECKING:
+    from baselines.one_shot.method import Method
+    from harness.history import History
+    from harness.spaces import Architecture
+    from harness.spaces import SearchSpace
+
+Precision = Literal["float32", "bfloat16", "float16"]
+
+
+class OneShot(Strategy):
+    """A weight-sharing method: one supernet holds every architecture, and its training is the search.
+
+    Trial n proposes the architecture that the method would return after epoch n + 1, so that a run's trajectory is an
+    anytime curve. Its evaluation is for the report alone: the supernet sees images, half of the training images for its
+    weights and half for the architecture, and never a score of the benchmark. So evaluations cost such a run nothing,
+    and the measured seconds of its epochs are its cost. The run ends with the method's last epoch, and recommends
+    what was read off then.
+
+    Everything that decides a search names a folder of the data folder, where epochs and a checkpoint are kept
+    (:class:`~baselines.one_shot.record.SearchRecord`): a run that was killed goes on with the epoch that it was at, and
+    a search that was made before is read. On one kind of device, equal settings give equal bits.
+
+    Args:
+        epochs: Passes over half of the training images. This and the next three: ``None`` is the setting of the source.
+        batch_size: Images of a step.
+        learning_rate: Of the weights, at the beginning.
+        architecture_learning_rate: Of what is learned of architectures.
+        images: Image set to learn from: that of the data set (``None``), or another by name, such as ``digits``
+            (:func:`harness.images.load_images`).
+        train_images: So many of its training images are used, both halves together; ``None`` uses all.
+        size: Width and depth of the supernet, as the space names them; entries that are left out have the values of the
+            network that is trained.
+        dataset: Data set to search for; ``None`` is that of the benchmark. A bare Optuna study knows none.
+        device: Where it is computed, as PyTorch names it: ``cpu``, ``cuda``. Only the kind decides what comes out.
+        precision: ``float32``, or what a GPU computes faster: ``bfloat16``, ``float16``.
+        threads: Threads of PyTorch on a CPU; other numbers round otherwise.
+        space: See :class:`~harness.strategy.Strategy`.
+        seed: See :class:`~harness.strategy.Strategy`.
+
+    Raises:
+        SpecError: A value is out of range, or the device is not there.
+    """
+
+    uses_scores = False
+    #: Those of the method's source on NAS-Bench-201, or nearest to it.
+    settings: ClassVar[Settings] = Settings()
+    #: Counts changes of the method: searches of an earlier one are not gone on with.
+    version: ClassVar[int] = 1
+
+    def __init__(
+        self,
+        *,
+        epochs: int | None = None,
+        batch_size: int | None = None,
+        learning_rate: float | None = None,
+        architecture_learning_rate: float | None = None,
+        images: str | None = None,
+        train_images: int | None = None,
+        size: Mapping[str, int] | None = None,
+        dataset: str | None = None,
+        device: str = "cpu",
+        precision: Precision = "float32",
+        threads: int = 1,
+        space: SearchSpace | None = None,
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(space=space, seed=seed)
+        self.require(epochs=epochs, batch_size=batch_size, train_images=train_images, threads=threads)
+        for key, value in {
+            "learning_rate": learning_rate,
+            "architecture_learning_rate": architecture_learning_rate,
+        }.items():
+            if value is not None and value <= 0:
+                raise SpecError(f"{type(self).__name__}: {key} must be above 0, not {value}.")
+        if precision not in get_args(Precision):
+            raise SpecError(
+                f"{type(self).__name__}: precision {precision!r} is none of {', '.join(get_args(Precision))}."
+            )
+        own = {
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "architecture_learning_rate": architecture_learning_rate,
+        }
+        self.training = dataclasses.replace(
+            self.settings, **{key: value for key, value in own.items() if value is not None}
+        )
+        # A cosine that begins low must not rise.
+        if self.training.last_learning_rate > self.training.learning_rate:
+            self.training = dataclasses.replace(self.training, last_learning_rate=self.training.learning_rate)
+        self.images = images
+        self.train_images = train_images
+        self.size = dict(size or {})
+        self.dataset = dataset
+        self.device = torch_device(device)
+        self.precision = precision
+        self.threads = threads
+        self._searches: dict[tuple[int, str, str], tuple[SearchRecord, int]] = {}
+
+    def require(self, **counts: int | None) -> None:
+        """Refuse counts below 1.
+
+        Raises:
+            SpecError: Names the one that is.
+        """
+        for key, value in counts.items():
+            if value is not None and value < 1:
+                raise SpecError(f"{type(self).__name__}: {key} must be at least 1, not {value}.")
+
+    @abstractmethod
+    def method(self, context: Context) -> Method:
+        """The method at its beginning.
+
+        Args:
+            context: What it works with.
+        """
+
+    def own_settings(self) -> Mapping[str, Any]:
+        """What decides the search beyond the settings of all methods, as JSON values."""
+        return {}
+
+    def check(self, space: SearchSpace, dataset: str) -> None:
+        dataset = dataset if self.dataset is None else self.dataset
+        if not isinstance(space, CellSpace):
+            raise SpecError(
+                f"{type(self).__name__} shares weights between the edges of a cell, and search space {space.name!r} "
+                "has no cells."
+            )
+        try:
+            space.full_size(self.size)
+        except SpaceError as error:
+            raise SpecError(f"size: {error}") from None
+        available = len(load_images(self.images or dataset, dataset).train_images)
+        used = min(available, self.train_images or available)
+        if used // 2 < self.training.batch_size:
+            raise SpecError(
+                f"{type(self).__name__}: half of {used:,} training images is less than one batch of "
+                f"{self.training.batch_size:,}; lower batch_size, or use more images."
+            )
+
+    def digest(self, space: SearchSpace, dataset: str) -> str | None:
+        return load_images(self.images or self.dataset or dataset, self.dataset or dataset).digest
+
+    def propose(self, history: History) -> Proposal:
+        search, epochs = self._search(history.space)
+        if history.number >= epochs:
+            raise Finished(f"all {epochs:,} epochs of the search are made.")
+        epoch = search.epoch(history.number)
+        seconds = epoch.seconds
+        if history.number == epochs - 1:
+            seconds += epoch.read_seconds
+        return Proposal(epoch.architecture, {"epoch": history.number + 1, **epoch.metrics}, gpu_seconds=seconds)
+
+    def recommend(self, history: History) -> Architecture:
+        """What the method would return after the last epoch of the run."""
+        return history.trials[-1].architecture
+
+    def search(self, space: SearchSpace, dataset: str) -> SearchRecord:
+        """The search on disk, for a data set.
+
+        Raises:
+            SpecError: See :meth:`check`.
+            StoreError: Its folder cannot be read.
+        """
+        self.check(space, dataset)
+        assert isinstance(space, CellSpace)
+        images = load_images(self.images or dataset, dataset)
+        identity = {
+            "version": self.version,
+            "settings": dataclasses.asdict(self.training),
+            "own": dict(self.own_settings()),
+            "images": images.digest,
+            "train_images": self.train_images,
+            "size": space.full_size(self.size),
+            "device": self.device.type,
+            "precision": self.precision,
+            "threads": self.threads,
+            "seed": self._entropy,
+        }
+
+        def make() -> Method:
+            return self.method(self.context(space, dataset))
+
+        return SearchRecord(type(self).__name__, identity, space, dataset, make, self.threads)
+
+    def context(self, space: CellSpace, dataset: str) -> Context:
+        """What a search for a data set works with."""
+        data = SearchData(
+            load_images(self.images or dataset, dataset),
+            limit=self.train_images,
+            seed=self._entropy,
+            device=self.device,
+            channels_last=self.device.type == "cuda",
+        )
+        return Context(
+            space=space,
+            dataset=dataset,
+            size=space.full_size(self.size),
+            data=data,
+            settings=self.training,
+            seed=self._entropy,
+            device=self.device,
+            autocast=None if self.precision == "float32" else getattr(torch, self.precision),
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A search is read again from its folder.
+        return super().__getstate__() | {"_searches": {}}
+
+    def _search(self, space: SearchSpace) -> tuple[SearchRecord, int]:
+        dataset = self.task.dataset if self.dataset is None else self.dataset
+        key = (self._entropy, dataset, space.name)
+        if key not in self._searches:
+            try:
+                search = self.search(space, dataset)
+            except SpecError as error:
+                # In a bare Optuna study nothing is known of a data set, and the space may be any.
+                raise Exhausted(str(error)) from None
+            self._searches[key] = search, self.length(space)
+        return self._searches[key]
+
+    def length(self, space: SearchSpace) -> int:
+        """Number of epochs of the search, with those of a phase that follows training."""
+        return self.training.epochs
+
