@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from functools import partial
 from inspect import signature
 from typing import TYPE_CHECKING
 from typing import Any
@@ -17,6 +16,7 @@ from harness.errors import SpecError
 from harness.history import Exhausted
 from harness.history import Proposal
 from harness.limits import Limits
+from harness.population import Population
 from llm_strategies.base import TEXT_LENGTH
 from llm_strategies.base import LLMStrategy
 from llm_strategies.candidates import draw_new
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from harness.history import Trial
     from harness.proxies import Proxy
     from harness.spaces import Architecture
-    from harness.spaces import SearchSpace
     from llm_strategies.base import Conversation
     from llm_strategies.models.client import Message
     from llm_strategies.views import View
@@ -139,17 +138,17 @@ class RZNAS(LLMStrategy):
         for each in temperatures:
             self._require("temperatures", each, low=0.0)
         self.random_starts = random_starts
-        self.population = population
         self.selection: Selection = selection
         self.temperatures = temperatures if temperature is None else (temperature,)
         self.limits = Limits(max_parameters, max_flops, max_depth)
+        self.population = Population(population, self.limits)
         self.example = example
         self.reflection = reflection
         self.text = text
         self.code = code
 
     def suggest(self, history: History, view: View) -> Proposal:
-        members = history.fold("population", list, partial(self._with, history.space))
+        members = self.population.members(history, self.task)
         if len(history) < self.random_starts or not members:
             return Proposal(self._draw(history), {"source": "random"})
         conversation = self.conversation(history)
@@ -172,13 +171,7 @@ class RZNAS(LLMStrategy):
         raise conversation.exhausted()
 
     def recommend(self, history: History) -> Architecture:
-        # An architecture that was drawn because the model was exhausted may be over a limit.
-        within = [
-            t
-            for t in history.trials
-            if self.limits.exceeded_by(t.architecture, history.space, self.task) is None
-        ]
-        return max(within or history.trials, key=lambda trial: trial.score).architecture
+        return self.population.best(history, self.task)
 
     def messages(self, view: View, parent: Trial, advice: str | None) -> list[Message]:
         """What the model is asked for one mutation.
@@ -213,16 +206,6 @@ class RZNAS(LLMStrategy):
         return [*messages, {"role": "user", "content": question}]
 
     # The population.
-
-    def _with(self, space: SearchSpace, members: list[Trial], trial: Trial) -> list[Trial]:
-        """The population after a trial."""
-        known = any(trial.architecture == member.architecture for member in members)
-        if known or self.limits.exceeded_by(trial.architecture, space, self.task) is not None:
-            return members
-        members.append(trial)
-        if len(members) > self.population:
-            members.remove(min(members, key=lambda member: member.score))
-        return members
 
     def _select(self, history: History, members: list[Trial]) -> Trial:
         if self.selection == "best":
