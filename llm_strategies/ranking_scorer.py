@@ -270,7 +270,7 @@ def _scores(questions: Sequence[Question], count: int) -> list[ProxyScore]:
     points: list[list[Fraction]] = [[] for _ in range(count)]
     rejected: list[set[Reason]] = [set() for _ in range(count)]
     seconds = [0.0] * count
-    for question, spent in zip(questions, _seconds(questions), strict=True):
+    for question, spent in zip(questions, seconds_of(questions), strict=True):
         last = len(question.group) - 1
         for rank, position in enumerate(question.ranking or ()):
             points[position].append(Fraction(last - rank, last))
@@ -287,7 +287,7 @@ def _scores(questions: Sequence[Question], count: int) -> list[ProxyScore]:
     ]
 
 
-def _seconds(questions: Sequence[Question]) -> list[float]:
+def seconds_of(questions: Sequence[Question]) -> list[float]:
     """What each question took of the model's time: while k calls were in flight, each second counts 1/k to each.
 
     By the times that the transcripts hold, so that a replay gives the same.
