@@ -148,6 +148,14 @@ def _facts(results: Results) -> list[tuple[str, str]]:
     return [(name, text) for name, text in facts if text]
 
 
+def settings(params: Mapping[str, Any], models: Mapping[str, Mapping[str, Any]]) -> str:
+    """Parameters, and what decides the replies of the models that they name."""
+    parts = [f"{key} = {value}" for key, value in params.items()]
+    for name, model in models.items():
+        parts.append(f"{name}: " + ", ".join(f"{key} {value}" for key, value in model.items()))
+    return "; ".join(parts)
+
+
 def distinct(texts: Iterable[str | None]) -> str:
     """Different texts, in their order."""
     return "; ".join(dict.fromkeys(text for text in texts if text))
@@ -174,10 +182,7 @@ def _strategies(results: Results) -> list[tuple[str, str, str]]:
 
 
 def _parameters(spec: dict[str, Any]) -> str:
-    parts = [f"{key} = {value}" for key, value in spec["strategy"]["params"].items()]
-    for model, params in spec.get("models", {}).items():
-        parts.append(f"{model}: " + ", ".join(f"{key} {value}" for key, value in params.items()))
-    return "; ".join(parts) or "defaults"
+    return settings(spec["strategy"]["params"], spec.get("models", {})) or "defaults"
 
 
 def _tail(error: str | None) -> str:

@@ -87,7 +87,7 @@ def _page(rankings: Rankings, sections: Sequence[html.Section], overview: Sequen
         ("First started", min(started, default="")),
     ]
     scorers = {
-        label: (record.name, "; ".join(f"{key} = {value}" for key, value in record.params.items()) or "none")
+        label: (record.name, html.settings(record.params, record.models) or "none")
         for ranked in rankings.benchmarks
         for label, record in ranked.record.scorers.items()
     }
