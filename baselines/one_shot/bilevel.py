@@ -92,15 +92,15 @@ class Bilevel(Method):
     def __init__(self, context: Context, recipe: Recipe) -> None:
         super().__init__(context)
         self.recipe = recipe
-        self.edges = recipe.edges(context.space, context.generator("architecture")).to(context.device)
-        self._adam = architecture_optimizer(self.edges.parameters(), context.settings)
         self.build()
 
     def build(self) -> None:
-        """Make the supernet, and what trains its weights."""
-        context = self.context
+        """Make the supernet and the edge parameterisation, with what trains them."""
+        context, recipe = self.context, self.recipe
+        self.edges = recipe.edges(context.space, context.generator("architecture")).to(context.device)
+        self._adam = architecture_optimizer(self.edges.parameters(), context.settings)
         supernet = Supernet(
-            context.space, context.dataset, context.size, seed=context.seed, partial=self.recipe.partial
+            context.space, context.dataset, context.size, seed=context.seed, partial=recipe.partial
         )
         self.supernet = context.ready(supernet)
         self.optimizer = WeightOptimizer(self.supernet.parameters(), context.settings)
@@ -115,7 +115,7 @@ class Bilevel(Method):
     def epoch(self, number: int) -> Metrics:
         settings, data = self.context.settings, self.context.data
         generator = self.context.generator("epoch", number)
-        self.optimizer.begin_epoch(number)
+        self.begin_epoch(number)
         steps = data.steps(settings.batch_size)
         batches = zip(
             data.batches("weights", settings.batch_size, generator),
@@ -127,6 +127,14 @@ class Bilevel(Method):
             progress = (number + step / steps) / settings.epochs
             losses.append(self.step(train, valid, number, progress, generator))
         return {"loss": float(torch.stack(losses).mean())}
+
+    def begin_epoch(self, number: int) -> None:
+        """Set the learning rate of an epoch."""
+        self.optimizer.begin_epoch(number)
+
+    def learns_architecture(self, number: int) -> bool:
+        """Whether an epoch trains more than weights."""
+        return number >= self.recipe.warm_up
 
     def step(
         self, train: Batch, valid: Batch, number: int, progress: float, generator: torch.Generator
@@ -145,7 +153,7 @@ class Bilevel(Method):
         """
         if self.recipe.joint:
             return self._joint_step(train, progress, generator)
-        if number >= self.recipe.warm_up:
+        if self.learns_architecture(number):
             self.architecture_step(train, valid, progress, generator)
         with torch.no_grad():
             gates = self.gates(progress, generator)

@@ -152,6 +152,17 @@ class SharedOperation(nn.Module):
     def own(self, edge: int) -> Mapping[str, Tensor]:
         """The weights of one edge, by name; views of what is shared."""
 
+    @abstractmethod
+    def sums(self, values: Sequence[Tensor]) -> Tensor:
+        """Sums over the weights of each edge.
+
+        Args:
+            values: A tensor for each parameter, of its shape, in the order of ``parameters()``.
+
+        Returns:
+            Shape (edges that it was made for,), in their order; empty without weights.
+        """
+
 
 class WithoutWeights(SharedOperation):
     """The same on every edge: computed once."""
@@ -167,6 +178,9 @@ class WithoutWeights(SharedOperation):
 
     def own(self, edge: int) -> Mapping[str, Tensor]:
         return {}
+
+    def sums(self, values: Sequence[Tensor]) -> Tensor:
+        return torch.zeros(0)
 
 
 class Convolutions(SharedOperation):
@@ -200,6 +214,9 @@ class Convolutions(SharedOperation):
     def own(self, edge: int) -> Mapping[str, Tensor]:
         return {"weight": self.weight[self._places[edge]]}
 
+    def sums(self, values: Sequence[Tensor]) -> Tensor:
+        return values[0].flatten(1).sum(dim=1)
+
 
 class Separate(SharedOperation):
     """Any other operation: a module per edge."""
@@ -214,6 +231,11 @@ class Separate(SharedOperation):
 
     def own(self, edge: int) -> Mapping[str, Tensor]:
         return dict(self.by_edge[str(edge)].named_parameters())
+
+    def sums(self, values: Sequence[Tensor]) -> Tensor:
+        each = len(values) // len(self.by_edge)
+        edges = [values[i : i + each] for i in range(0, len(values), each)]
+        return torch.stack([torch.stack([value.sum() for value in own]).sum() for own in edges])
 
 
 def _shared(space: CellSpace, choice: str, channels: int, edges: Sequence[int]) -> SharedOperation:
