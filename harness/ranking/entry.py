@@ -9,6 +9,7 @@ from typing import ClassVar
 from typing import Literal
 from typing import Self
 
+from pydantic import BeforeValidator
 from pydantic import Field
 from pydantic import model_validator
 
@@ -18,6 +19,12 @@ from harness.section import Section
 
 #: Columns of a file of scores that are no scorers.
 COLUMNS = ("ncode", "valid", "test")
+
+
+def _sample_size(value: object) -> object:
+    if value == "all" or (type(value) is int and value >= 2):
+        return value
+    raise ValueError("architectures are a number of at least 2, or `all`")
 
 
 class ScorerEntry(NamedEntry):
@@ -59,5 +66,5 @@ class Ranking(Section):
     description: str = ""
     benchmarks: Annotated[list[BenchmarkEntry], Field(min_length=1)]
     scorers: Annotated[list[ScorerEntry], Field(min_length=1)]
-    architectures: Annotated[int, Field(ge=2)] | Literal["all"] = 1000
+    architectures: Annotated[int | Literal["all"], BeforeValidator(_sample_size)] = 1000
     seed: Annotated[int, Field(ge=0)] = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
@@ -176,7 +177,6 @@ class _Listed:
 
 def _scorers(file: ExperimentsFile, ranking: Ranking, at: Location) -> dict[str, _Listed]:
     scorers: dict[str, _Listed] = {}
-    identical: dict[str, str] = {}
     for s, entry in enumerate(ranking.scorers):
         here: Location = (*at, "scorers", s)
         with file.locate(here):
@@ -187,14 +187,9 @@ def _scorers(file: ExperimentsFile, ranking: Ranking, at: Location) -> dict[str,
         with file.locate(here):
             if label in scorers:
                 raise SpecError(f"two scorers have the label {label!r}; set `label` on one.")
-            named = Named(name=entry.name, params=params)
-            other = identical.setdefault(named.model_dump_json(), label)
-            if other != label:
-                raise SpecError(
-                    f"{label!r} and {other!r} are the same scorer; drop one, or change a setting."
-                )
             scorer = make_scorer(entry.name, params)
         models = file.models_of(cls, params)
+        named = Named(name=entry.name, params=params)
         scorers[label] = _Listed(here, PlannedScorer(named, scorer, models=models))
     listed = {scorer.planned.named.name for scorer in scorers.values()}
     for floor in FLOORS:
@@ -214,18 +209,31 @@ def _on(
 ) -> dict[str, PlannedScorer]:
     """The scorers on a benchmark, after checks that need it."""
     planned: dict[str, PlannedScorer] = {}
+    first: dict[str, str] = {}
     for label, listed in scorers.items():
         scorer = listed.planned.scorer
         missing: str | None
         if listed.at is not None:
             with file.locate(listed.at):
                 scorer.check(benchmark)
-            missing = scorer.missing(benchmark)
+                missing = scorer.missing(benchmark)
+                other = first.setdefault(_identity(listed.planned, missing, benchmark), label)
+                if other != label:
+                    raise SpecError(
+                        f"{label!r} and {other!r} are the same scorer; drop one, or change a setting."
+                    )
         else:
             # Nobody has asked for it, so that its absence is no error.
             missing = _refusal(scorer, benchmark)
         planned[label] = replace(listed.planned, missing=missing)
     return planned
+
+
+def _identity(planned: PlannedScorer, missing: str | None, benchmark: TabularBenchmark) -> str:
+    """What two scorers have in common that are the same, however their settings are spelled."""
+    # What has no scores may have no digest either.
+    decides = planned.named.params if missing is not None else planned.scorer.digest(benchmark)
+    return json.dumps([planned.named.name, decides, dict(planned.models)], sort_keys=True)
 
 
 def _refusal(scorer: Scorer, benchmark: TabularBenchmark) -> str | None:

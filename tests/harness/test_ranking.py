@@ -241,8 +241,8 @@ BAD = [
     ("a value that is refused", "weight: 2.0", "weight: 0.0", 9, ["scorers[1]", "weight must not be 0"]),
     ("a setting of another scorer", "- parameters", "- {name: parameters, seed: 1}", 8, ["'seed'"]),
     ("no scorers", "      - parameters\n      - {name: skips, weight: 2.0}\n", "      []\n", 7, ["scorers"]),
-    ("one architecture", "architectures: 30", "architectures: 1", 10, ["greater than or equal to 2"]),
-    ("a word", "architectures: 30", "architectures: many", 10, ["'many'"]),
+    ("one architecture", "architectures: 30", "architectures: 1", 10, ["at least 2, or `all`; got 1."]),
+    ("a word", "architectures: 30", "architectures: many", 10, ["at least 2, or `all`; got 'many'."]),
     ("too many", "architectures: 30", "architectures: 15626", 10, ["15,626", "15,625", "all"]),
     (
         "strategies",
@@ -263,6 +263,13 @@ BAD = [
         "- {name: skips, weight: 2.0, label: a}",
         9,
         ["'a'", "the same scorer"],
+    ),
+    (
+        "another spelling of a scorer",
+        "- parameters\n      - {name: skips, weight: 2.0}",
+        "- synflow\n      - {name: synflow, repeats: 1, size: {cells: 5}, label: a}",
+        9,
+        ["'a' and 'synflow' are the same scorer"],
     ),
     ("label of a column", "name: skips", "name: skips, label: valid", 9, ["another column"]),
     (
@@ -297,6 +304,7 @@ def test_what_is_wrong_is_named(
         planned(tmp_path, YAML.replace(old, new))
     message = str(caught.value)
     assert f"experiments.yaml:{line}: " in message, message
+    assert message.count("experiments.yaml") == 1, message
     for text in said:
         assert text in message, message
 
