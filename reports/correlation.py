@@ -30,6 +30,8 @@ RESAMPLES = 1000
 """Resamples of samples of up to :data:`LARGE` things."""
 RESAMPLES_OF_LARGE = 250
 LARGE = 5000
+FEWEST = 10
+"""Things of the smallest sample whose resamples are taken for what other samples would give."""
 
 # Things of a strip, which are compared one by one; and counts that are worked on at a time.
 _STRIP = 128
@@ -66,16 +68,19 @@ def resamples(things: int, *, count: int | None = None, seed: int = 0) -> Counts
     return np.stack(list(drawn), axis=1).astype(np.float32)
 
 
-def estimate(value: float, replicates: Floats, *, level: float = 0.95) -> Estimate:
-    """A value with its percentile bootstrap interval.
+def estimate(value: float, replicates: Floats, *, things: int, level: float = 0.95) -> Estimate:
+    """A value with its percentile bootstrap interval, which samples of fewer than :data:`FEWEST` things have none of.
+
+    Two things that are ordered alike have tau 1 in every resample, and the interval would say that this is certain.
 
     Args:
         value: Of the sample.
         replicates: The same of each resample; NaN where it is not defined there.
+        things: Size of the sample.
         level: Share of the replicates that the interval holds.
     """
     defined = replicates[~np.isnan(replicates)]
-    if math.isnan(value) or not defined.size:
+    if math.isnan(value) or not defined.size or things < FEWEST:
         return Estimate(value)
     low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
     return Estimate(value, float(low), float(high))

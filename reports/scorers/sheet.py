@@ -237,6 +237,8 @@ def _judge(low: float, high: float) -> str:
 def _estimate(estimate: Estimate, sign: str = "") -> str:
     if math.isnan(estimate.value):
         return NOTHING
+    if math.isnan(estimate.low):
+        return f"{estimate.value:{sign}.3f} (too few architectures for an interval)"
     return f"{estimate.value:{sign}.3f} ({estimate.low:{sign}.3f} to {estimate.high:{sign}.3f})"
 
 

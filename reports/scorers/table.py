@@ -164,16 +164,18 @@ class _Target:
         )
         return {
             **self.nothing(),
-            **self.columns("tau", correlation.estimate(*self.tau(label, rows))),
-            **self.columns("spearman", correlation.estimate(*spearman)),
-            **self.columns("top", correlation.estimate(*_of_top(scores, values, values, counts))),
+            **self.columns("tau", correlation.estimate(*self.tau(label, rows), things=len(scores))),
+            **self.columns("spearman", correlation.estimate(*spearman, things=len(scores))),
+            **self.columns(
+                "top", correlation.estimate(*_of_top(scores, values, values, counts), things=len(scores))
+            ),
         }
 
     def gain(self, label: str, floor: str) -> Estimate:
         """Tau of an order minus that of a floor, on what both have scored, and on the same resamples."""
         rows = self._rows(label) & self._rows(floor)
         (tau, taus), (other, others) = self.tau(label, rows), self.tau(floor, rows)
-        return correlation.estimate(tau - other, taus - others)
+        return correlation.estimate(tau - other, taus - others, things=int(rows.sum()))
 
     def tau(self, label: str, rows: NDArray[np.bool_]) -> tuple[float, Floats]:
         """Tau on some of the architectures, and that of each resample."""
@@ -267,7 +269,9 @@ def _seed_to_seed(ranked: Ranked, targets: Mapping[str, _Target]) -> Row:
         for measure, pairs in found.items():
             if pairs:
                 values, replicates = zip(*pairs, strict=True)
-                mean = correlation.estimate(float(np.mean(values)), np.mean(replicates, axis=0))
+                mean = correlation.estimate(
+                    float(np.mean(values)), np.mean(replicates, axis=0), things=int(scored.sum())
+                )
                 row |= target.columns(measure, mean)
     missing = "the source has means over training seeds, and no scores of single ones"
     return _ceiling(ranked, SEED_TO_SEED, scored, missing) | row

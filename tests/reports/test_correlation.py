@@ -112,7 +112,7 @@ def test_the_interval_is_that_of_scipys_bootstrap():
     first = rng.normal(size=120)
     second = first + rng.normal(size=120)
     counts = correlation.resamples(120, count=4000)
-    ours = correlation.estimate(0.5, correlation.kendall_of_resamples(first, second, counts))
+    ours = correlation.estimate(0.5, correlation.kendall_of_resamples(first, second, counts), things=120)
     theirs = stats.bootstrap(
         (first, second),
         lambda x, y: stats.kendalltau(x, y).statistic,
@@ -138,7 +138,9 @@ def test_intervals_hold_the_true_tau_as_often_as_they_say():
         first, noise = rng.normal(size=(2, n))
         second = r * first + math.sqrt(1 - r * r) * noise
         estimate = correlation.estimate(
-            correlation.kendall(first, second), correlation.kendall_of_resamples(first, second, counts)
+            correlation.kendall(first, second),
+            correlation.kendall_of_resamples(first, second, counts),
+            things=n,
         )
         assert estimate.low < estimate.value < estimate.high
         held += estimate.low <= true <= estimate.high
@@ -147,11 +149,20 @@ def test_intervals_hold_the_true_tau_as_often_as_they_say():
 
 
 def test_what_is_not_defined_has_no_interval():
-    nothing = correlation.estimate(math.nan, np.array([0.1, 0.2]))
+    nothing = correlation.estimate(math.nan, np.array([0.1, 0.2]), things=50)
     assert math.isnan(nothing.value)
     assert math.isnan(nothing.low)
-    some = correlation.estimate(0.5, np.array([math.nan, 0.4, math.nan]))
+    some = correlation.estimate(0.5, np.array([math.nan, 0.4, math.nan]), things=50)
     assert (some.low, some.high) == (0.4, 0.4)
-    none = correlation.estimate(0.5, np.array([math.nan]))
+    none = correlation.estimate(0.5, np.array([math.nan]), things=50)
     assert none.value == 0.5
     assert math.isnan(none.high)
+
+
+def test_a_few_things_have_no_interval():
+    for things in (2, 9, 10):
+        order = np.arange(things)
+        taus = correlation.kendall_of_resamples(order, order, correlation.resamples(things))
+        found = correlation.estimate(correlation.kendall(order, order), taus, things=things)
+        assert found.value == pytest.approx(1)
+        assert math.isnan(found.low) == math.isnan(found.high) == (things < 10)

@@ -323,6 +323,19 @@ class TestTable:
         assert f"none {N} (it never can)" in said
         assert "Highest tau (validation) of the scorers: perfect, 1.000 (1.000 to 1.000)." in said
 
+    def test_very_few_architectures_have_no_interval(self, tmp_path, noisy):
+        folder = Ranking(tmp_path / "s", ["perfect", "parameters"], architectures=9)
+        valid = noisy["valid"][:9]
+        scores = {"perfect": valid**3, "parameters": noisy["parameters"][:9]}
+        records = {"perfect": scorer("perfect"), "parameters": FLOORS["parameters"]}
+        folder.benchmark({"valid": valid}, scores, records)
+        row = rows(folder.path).loc["perfect"]
+        assert row["tau_valid"] == pytest.approx(1)
+        assert row[["tau_valid_low", "tau_valid_high", "gain_valid_low", "spearman_valid_low"]].isna().all()
+        said = build_report(folder.path).markdown
+        assert "perfect, 1.000 (too few architectures for an interval)." in said
+        assert "which cannot be judged" in said
+
     def test_few_architectures_have_no_best_tenth(self, tmp_path, noisy):
         folder = Ranking(tmp_path / "s", ["parameters"], architectures=90)
         scores = {"parameters": noisy["parameters"][:90]}
