@@ -61,6 +61,9 @@ class SupernetCell(nn.Module):
         holder: Where the gates are.
         partial: Operations see one in so many channels, and the others pass beside them (Xu et al., ICLR 2020,
             "PC-DARTS", section 3.2); channels are shuffled behind every node. 1 shows all.
+
+    Attributes:
+        channels: Channels of every node.
     """
 
     def __init__(self, space: CellSpace, channels: int, holder: GateHolder, partial: int = 1) -> None:
@@ -68,6 +71,7 @@ class SupernetCell(nn.Module):
         self._holder = holder
         self._space = space
         self._partial = partial
+        self.channels = channels
         self._seen = channels // partial
         self._outgoing: dict[int, list[int]] = defaultdict(list)
         for edge, (source, _) in enumerate(space.edges):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from typing import Literal
@@ -71,6 +72,19 @@ class SearchData:
             self._labels[name] = torch.from_numpy(images.train_labels[order[part]]).to(device)
         mean, std = images.statistics
         self._mean, self._std = torch.from_numpy(mean).to(device), torch.from_numpy(std).to(device)
+
+    def relabelled(self, generator: torch.Generator) -> SearchData:
+        """The same halves, with a label for every image that is drawn uniformly from all classes.
+
+        Args:
+            generator: Draws them, on the CPU.
+        """
+        other = copy.copy(self)
+        other._labels = {
+            half: torch.randint(self.classes, labels.shape, generator=generator).to(self._device)
+            for half, labels in self._labels.items()
+        }
+        return other
 
     def __len__(self) -> int:
         """Images of each half."""
