@@ -452,6 +452,14 @@ def _run_ranking(
         _report(result.folder, None, console)
         if uri is not None:
             _track_ranking(result.folder, uri, console)
+    elif uri is not None:
+        console.print(
+            f"Not tracked: a ranking is logged with its report. `harness report {result.folder}` makes that, and "
+            f"`harness track {result.folder}` logs it.",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
     _print_parked(result.parked.values(), "scorer", console)
     if result.parked:
         raise typer.Exit(1)
