@@ -80,6 +80,7 @@ class JsonLines:
 
     Args:
         path: The file; made when the first line is appended.
+        anew: What can be done where it is damaged and cannot be restored.
 
     Attributes:
         path: The file.
@@ -89,7 +90,7 @@ class JsonLines:
         StoreError: A line in the middle is no JSON object, or the file cannot be read.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, anew: str = "delete the run's folder to run it anew") -> None:
         self.path = path
         self.rows: list[Any] = []
         self._file: BinaryIO | None = None
@@ -104,7 +105,7 @@ class JsonLines:
             except ValueError:
                 raise StoreError(
                     f"{path}:{number}: this line is no JSON object; the file was changed or damaged. "
-                    "Restore it, or delete the run's folder to run it anew."
+                    f"Restore it, or {anew}."
                 ) from None
         self._ends = list(itertools.accumulate(map(len, lines), initial=0))
         if self._ends[-1] < len(content):
@@ -261,7 +262,10 @@ def check_format(folder: Path, kind: str | None = None) -> None:
         sweep = json.loads(content)
         found = sweep["format"]
     except (ValueError, KeyError, TypeError):
-        raise StoreError(f"{file}: this is no file of the harness; give another --results folder.") from None
+        raise StoreError(
+            f"{file}: this is no file of the harness, or a damaged one; delete it, and `harness run` writes it anew, "
+            "or give another --results folder."
+        ) from None
     if found != FORMAT:
         raise StoreError(_wrong_format(file, found))
     there = sweep.get("kind", "search")

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 KIND = "ranking"
 SESSIONS = "sessions.jsonl"
 _SPLITS = ("valid", "test")
+_FORGET = "delete it: what earlier calls took and ran on is lost, and no score is"
 
 
 class Progress(Protocol):
@@ -214,11 +215,12 @@ class _Job:
         for label, scorer in new.items():
             if scorer.missing is not None:
                 self._progress.message(f"{self.label}: no scores of {label}: {scorer.missing}.")
+        # Before the work, for a damaged file would be found after it.
+        log = store.JsonLines(self._folder.path.parent / SESSIONS, _FORGET)
         began = _now()
         scores = self._score({k: s for k, s in new.items() if s.missing is None}, resources)
         _write(self._folder, self._planned, shown, scores)
         session = {"benchmark": self.label, "started": began, "ended": _now(), "workers": resources.workers}
-        log = store.JsonLines(self._folder.path.parent / SESSIONS)
         log.append(session | {"scorers": list(new)} | environment.describe())
         log.close()
 

@@ -52,7 +52,7 @@ def track_ranking(folder: Path, uri: str) -> Counts:
         StoreError: There is no report, or the folder is damaged.
         TrackingError: The tracking server cannot be used.
     """
-    sweep = json.loads((folder / "sweep.json").read_bytes())
+    sweep = _sweep(folder / "sweep.json")
     tables = _tables(folder, sweep["benchmarks"])
     records = {label: _record(folder / label) for label in tables}
     identity = _digest(folder, list(tables))
@@ -143,6 +143,17 @@ def _clear(client: MlflowClient, experiment: str, identity: str) -> bool:
         if parent in parents:
             client.delete_run(parent)
     return not whole
+
+
+def _sweep(file: Path) -> dict[str, Any]:
+    try:
+        sweep = json.loads(file.read_bytes())
+        return {key: sweep[key] for key in ("name", "benchmarks", "scorers", "architectures", "seed")}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{file}: this does not say what the ranking is ({error}); delete it, and the same `harness run` writes "
+            "it anew."
+        ) from None
 
 
 def _tables(folder: Path, benchmarks: list[str]) -> dict[str, list[dict[str, str]]]:

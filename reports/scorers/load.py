@@ -177,4 +177,6 @@ def _sessions(file: Path) -> tuple[dict[str, Any], ...]:
         lines = file.read_bytes().split(b"\n")[:-1] if file.exists() else []
         return tuple(json.loads(line) for line in lines)
     except (OSError, ValueError) as error:
-        raise StoreError(f"{file}: cannot be read ({error}).") from None
+        raise StoreError(
+            f"{file}: cannot be read ({error}); restore it, or delete it, and the report says nothing of machines."
+        ) from None

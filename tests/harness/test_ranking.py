@@ -646,6 +646,49 @@ class TestTracking:
         assert "Not tracked: MLflow at sqlite:///blocked/mlflow.db" in said
         assert "Report: results/r/report/report.html" in said
 
+    def test_without_a_report_it_says_how_to_log(self, tmp_path: Path, database: str) -> None:
+        (tmp_path / "experiments.yaml").write_text(YAML.replace("uri: null", f"uri: {database}"))
+        said = harness("run", "--no-report", cwd=tmp_path).stdout
+        assert "Not tracked" in said
+        for command in ("report", "track"):
+            assert f"`harness {command} results/r`" in said
+            harness(command, "results/r", cwd=tmp_path)
+        assert len(identifiers(database)) == 6
+
+    def test_a_plan_that_is_damaged(self, tmp_path: Path, database: str) -> None:
+        run(tmp_path)
+        file = tmp_path / "results/r/sweep.json"
+        build_report(file.parent)
+        whole = json.loads(file.read_text())
+        for content in ("[]", json.dumps({**whole, "format": 1} | {"benchmarks": 3}), '{"format": 1'):
+            file.write_text(content)
+            with pytest.raises(StoreError, match=r"sweep.json: .*delete .*`harness run`.* writes it anew"):
+                build_report(file.parent)
+        file.write_text(json.dumps({key: whole[key] for key in ("format", "kind", "name")}))
+        with pytest.raises(StoreError, match=r"sweep.json: .*'benchmarks'.*delete it, .* writes it anew"):
+            track_ranking(file.parent, database)
+        file.write_text("{")
+        with pytest.raises(StoreError, match=r"sweep.json: .*delete it, and `harness run` writes it anew"):
+            run(tmp_path)
+        file.unlink()
+        run(tmp_path)
+        assert json.loads(file.read_text()) == whole
+
+
+def test_what_earlier_calls_were_is_damaged(tmp_path: Path) -> None:
+    run(tmp_path, only=("parameters",))
+    file = tmp_path / "results/r/sessions.jsonl"
+    file.write_text("no JSON\n")
+    before = files(tmp_path / "results")
+    with pytest.raises(StoreError, match=r"sessions.jsonl:1: .*delete it: .* no score is"):
+        run(tmp_path)
+    assert files(tmp_path / "results") == before
+    with pytest.raises(StoreError, match=r"sessions.jsonl: .*or delete it"):
+        build_report(file.parent)
+    file.unlink()
+    run(tmp_path)
+    build_report(file.parent)
+
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
