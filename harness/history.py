@@ -119,7 +119,8 @@ class Proposal:
         usage: What language models spent on it.
         rejected: How many replies were thrown away on the way, by reason (``"illegal choice"``).
         gpu_seconds: Seconds of a device, measured, that the strategy itself spent on it: on proxies, or on the training
-            of a supernet. Part of the run's cost; as all that is measured, no part of its trajectory.
+            of a supernet. The device may be a CPU. Part of the run's cost, but of no budget; as all that is measured,
+            no part of its trajectory.
     """
 
     architecture: Architecture

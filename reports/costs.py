@@ -55,6 +55,7 @@ def cost_sheet(results: Results, table: pd.DataFrame) -> Sheet | None:
             row[f"{measure}_mean"] = statistics.mean(own[measure])
             row[f"{measure}_std"] = statistics.std(own[measure])
         rows.append(row | counts)
+    kinds = " or ".join(dict.fromkeys(record["cost_kind"] for record in results.runs["record"]))
     columns = [
         *group_columns(),
         Column("gpu_hours", "GPU hours", amount("gpu_hours_mean"), "GPU h"),
@@ -78,10 +79,11 @@ def cost_sheet(results: Results, table: pd.DataFrame) -> Sheet | None:
     return Sheet(
         name="costs",
         title="Costs",
-        caption="Means per finished run. The GPU hours of a strategy are those that it computes itself, on proxies or "
-        "a supernet, measured. The GPU hours of a language model are its requests' share of the time of its server's "
-        "GPUs, none for a server on a CPU or one whose hardware is not known. LLM seconds are those waited for "
-        "replies; a reply from a transcript counts what it took when it was first given.",
+        caption=f"Means per finished run. The GPU hours of evaluation are {kinds}. Those of a strategy are what it "
+        "computes itself, on proxies or a supernet, measured on the device that it was given, a CPU or a GPU: the sum "
+        "may add hours of different machines. Those of a language model are its requests' share of the time of its "
+        "server's GPUs, none for a server on a CPU or one whose hardware is not known. LLM seconds are those waited "
+        "for replies; a reply from a transcript counts what it took when it was first given.",
         frame=pd.DataFrame(rows),
         wide=lay_out(columns, rows, names=2),
         narrow=lay_out(columns, rows, names=2, narrow=True),

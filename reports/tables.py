@@ -290,7 +290,10 @@ def _footnotes(runs: pd.DataFrame, ceiling: Ceiling, stopped: Iterable[str]) -> 
     if runs["llm_calls"].any():
         costs += " plus the language models' share of their servers' GPUs (measured; none on a CPU)"
     if runs["strategy_gpu_seconds"].any():
-        costs += " plus what strategies compute themselves, on proxies or a supernet (measured)"
+        costs += (
+            " plus what strategies compute themselves, on proxies or a supernet (measured, on the device that they "
+            "were given: a CPU or a GPU)"
+        )
     costs += "; all costs and counts are means per run."
     return (*notes, *_unscored(runs), *_fallbacks(runs), ("gpu_hours", costs))
 

@@ -85,3 +85,14 @@ def test_runs_that_are_not_finished_count_in_no_mean_and_are_named(with_model):
     sheet = cost_sheet(with_model.path)
     assert sheet.frame.set_index("strategy").loc["clever", "llm_calls_mean"] == 3
     assert [cell.text for cell in sheet.wide.rows[1]][-2:] == ["1/2", "1 parked"]
+
+
+def test_what_is_added_up_is_said(tmp_path):
+    folder = Folder(tmp_path / "s", ["random_search", "clever"])
+    folder.run("random_search", 0, "00 01")
+    folder.run("clever", 0, "00 11", timings={0: {"strategy_gpu_seconds": 1800.0}})
+    sheet = cost_sheet(folder.path)
+    row = sheet.frame.set_index("strategy").loc["clever"]
+    assert (row["evaluation_gpu_hours_mean"], row["strategy_gpu_hours_mean"]) == (0.5, 0.5)
+    assert "hours of evaluation are simulated" in sheet.caption
+    assert "the sum may add hours of different machines" in sheet.caption
