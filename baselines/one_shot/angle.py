@@ -100,7 +100,9 @@ def _products(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> Tens
 
 def _pooling(space: CellSpace, choice: int, channels: int) -> Tensor:
     """What a pooling of so many channels adds to the three products; nothing for other operations."""
-    operation = space.operation(space.operations[choice], 1)
+    # Only its kind matters: no weights are drawn, which would come from the global generator.
+    with torch.device("meta"):
+        operation = space.operation(space.operations[choice], 1)
     if not isinstance(operation, nn.AvgPool2d | nn.MaxPool2d):
         return torch.zeros(3, dtype=torch.float64)
     kernel = operation.kernel_size
