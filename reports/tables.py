@@ -14,6 +14,7 @@ import pandas as pd
 
 from harness.budget import Budget
 from harness.store import FINISHED
+from reports import published
 from reports import statistics
 from reports.records import STATUSES
 from reports.scores import SPLITS
@@ -295,7 +296,26 @@ def _footnotes(runs: pd.DataFrame, ceiling: Ceiling, stopped: Iterable[str]) -> 
             "were given: a CPU or a GPU)"
         )
     costs += "; all costs and counts are means per run."
-    return (*notes, *_unscored(runs), *_fallbacks(runs), ("gpu_hours", costs))
+    return (*notes, *_unscored(runs), *_fallbacks(runs), *_published(runs), ("gpu_hours", costs))
+
+
+def _published(runs: pd.DataFrame) -> list[tuple[str, str]]:
+    """What RZ-NAS reports of searches on the same proxy, whose settings may be others."""
+    record = runs["record"].iloc[0]
+    params = record["spec"]["benchmark"]["params"]
+    theirs = published.rz_nas_searches()
+    found = theirs.on(record["space"], str(params.get("dataset")), str(params.get("proxy")))
+    if found is None:
+        return []
+    alone, mutated = (
+        f"{rows.valid} {theirs.unit} validation and {rows.test} {theirs.unit} test"
+        for rows in (found.alone, found.mutated)
+    )
+    text = (
+        f"{theirs.source}, with settings of its own and {theirs.runs} runs, has {alone} on this proxy alone, and "
+        f"{mutated} with a language model's mutations."
+    )
+    return [("strategy", text)]
 
 
 def _unscored(runs: pd.DataFrame) -> list[tuple[str, str]]:

@@ -53,6 +53,65 @@ class Rankings(_Part):
         return self.proxies.get(dataset, {}) if space == self.space else {}
 
 
+class Accuracy(_Part):
+    """Trained accuracy of what runs recommended, mean and standard deviation."""
+
+    mean: float
+    std: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:.2f} ± {self.std:.2f}"
+
+
+class Splits(_Part):
+    """Accuracy on each split."""
+
+    valid: Accuracy
+    test: Accuracy
+
+
+class OnProxy(_Part):
+    """Searches on one proxy.
+
+    Attributes:
+        alone: Without a language model.
+        mutated: With mutations by one.
+    """
+
+    alone: Splits
+    mutated: Splits
+
+
+class Searches(_Part):
+    """What searches on proxies recommended.
+
+    Attributes:
+        paper: Short name of the paper.
+        source: Where in which paper.
+        space: Search space.
+        unit: Of the accuracies.
+        runs: Number of runs behind each.
+        results: Data set to registered name of a proxy to what was found on it.
+    """
+
+    paper: str
+    source: str
+    space: str
+    unit: str
+    runs: int
+    results: dict[str, dict[str, OnProxy]]
+
+    def on(self, space: str, dataset: str, proxy: str) -> OnProxy | None:
+        """What was reported; ``None`` where nothing was."""
+        return self.results.get(dataset, {}).get(proxy) if space == self.space else None
+
+
+@cache
+def rz_nas_searches() -> Searches:
+    """RZ-NAS, Table 2, lower part."""
+    return Searches.model_validate(YamlFile(_FOLDER / "rz_nas_searches.yaml").content)
+
+
 @cache
 def rz_nas() -> Rankings:
     """RZ-NAS, Table 3."""
