@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections.abc
 import inspect
+import json
 import sys
 import typing
 from functools import cache
@@ -12,12 +13,16 @@ from typing import Any
 
 from pydantic import BaseModel
 from pydantic import ConfigDict
+from pydantic import ValidationError
 from pydantic import create_model
 
+from harness.errors import SpecError
+from harness.errors import unknown_name
 from harness.strategy import Strategy
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from collections.abc import Mapping
 
 _ENGINE_PARAMETERS = frozenset({"space", "seed"})
 
@@ -54,6 +59,33 @@ def arguments_model(cls: type) -> type[BaseModel]:
     )
     model.model_rebuild(_types_namespace=names)
     return model
+
+
+def checked_arguments(cls: type, owner: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Keyword arguments of a registered class, its defaults among them, as JSON values.
+
+    Args:
+        cls: The class.
+        owner: Kind and name, for messages: ``proxy 'zen'``.
+        settings: What was set.
+
+    Raises:
+        SpecError: An unknown setting, or a value of the wrong type.
+    """
+    model = arguments_model(cls)
+    for key in settings:
+        if key not in model.model_fields:
+            raise SpecError(unknown_name(f"setting of {owner}", key, model.model_fields))
+    try:
+        # Through JSON, where strict validation still takes a list for a tuple.
+        checked = model.model_validate_json(json.dumps(dict(settings)))
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        key = ".".join(map(str, wrong["loc"]))
+        raise SpecError(f"setting {key} of {owner}: {wrong['msg']}; got {wrong['input']!r}.") from None
+    except (TypeError, ValueError) as error:
+        raise SpecError(f"settings of {owner} are numbers, texts and lists: {error}.") from None
+    return checked.model_dump(mode="json")
 
 
 def _parameters(cls: type) -> Iterator[tuple[inspect.Parameter, type]]:

@@ -262,11 +262,11 @@ def unrolled_gradients(
         for weight, gradient in zip(weights, gradients, strict=True):
             buffer = optimizer.sgd.state[weight].get("momentum_buffer")
             moved = gradient + decay * weight
-            weight -= rate * (moved if buffer is None else moved + momentum * buffer)
+            weight.sub_(rate * (moved if buffer is None else moved + momentum * buffer))
     ahead = torch.autograd.grad(valid_loss(), [*architecture, *weights], materialize_grads=True)
-    direct, direction = ahead[: len(architecture)], ahead[len(architecture) :]
-    norm = torch.sqrt(sum(((d.double() ** 2).sum() for d in direction), torch.zeros((), dtype=torch.float64)))
-    radius = _DIFFERENCE / float(norm) if float(norm) > 0 else 0.0
+    direct, direction = list(ahead[: len(architecture)]), ahead[len(architecture) :]
+    norm = float(torch.nn.utils.get_total_norm(direction))
+    radius = _DIFFERENCE / norm if norm > 0 else 0.0
     sides = []
     for sign in (1, -1):
         with torch.no_grad():
@@ -277,7 +277,5 @@ def unrolled_gradients(
         for weight, old in zip(weights, before, strict=True):
             weight.copy_(old)
     if radius == 0.0:
-        return list(direct)
-    return [
-        d - rate * (plus - minus) / (2 * radius) for d, plus, minus in zip(direct, *sides, strict=True)
-    ]
+        return direct
+    return [d - rate * (plus - minus) / (2 * radius) for d, plus, minus in zip(direct, *sides, strict=True)]

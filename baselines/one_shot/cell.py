@@ -104,7 +104,9 @@ class SupernetCell(nn.Module):
                     _add(beside, self._space.edges[edge][1], kept)
         return self._node(self._space.nodes - 1, x, mixed, beside)
 
-    def _node(self, node: int, x: Tensor, mixed: Mapping[int, Tensor], beside: Mapping[int, Tensor]) -> Tensor:
+    def _node(
+        self, node: int, x: Tensor, mixed: Mapping[int, Tensor], beside: Mapping[int, Tensor]
+    ) -> Tensor:
         if node == 0:
             return x
         # Where no edge leads there is a zero, as in the cell by itself.
@@ -203,7 +205,7 @@ class Convolutions(SharedOperation):
         self.weight = nn.Parameter(convolution.weight.new_empty(len(edges), *convolution.weight.shape))
 
     def on(self, edges: Sequence[int], value: Tensor, weights: Tensor) -> Iterator[tuple[int, Tensor]]:
-        kernels = self.weight
+        kernels: Tensor = self.weight
         if len(edges) < len(self._places):
             kernels = kernels[[self._places[edge] for edge in edges]]
         outputs = functional.conv2d(
@@ -247,6 +249,10 @@ def _shared(space: CellSpace, choice: str, channels: int, edges: Sequence[int]) 
     if not any(True for _ in operation.parameters()):
         return WithoutWeights(operation)
     match list(operation.children()):
-        case [nn.ReLU(), nn.Conv2d(bias=None, groups=1, dilation=(1, 1)) as convolution, nn.BatchNorm2d(eps=eps)]:
+        case [
+            nn.ReLU(),
+            nn.Conv2d(bias=None, groups=1, dilation=(1, 1)) as convolution,
+            nn.BatchNorm2d(eps=eps),
+        ]:
             return Convolutions(convolution, edges, eps)
     return Separate({edge: space.operation(choice, channels) for edge in edges})

@@ -15,8 +15,8 @@ class DARTSPT(DARTS):
 
     The supernet is trained as in DARTS, for 100 epochs. Then every edge is decided by what accuracy loses without each
     operation, and the weights are tuned for 5 epochs between two edges, 25 in all
-    (:class:`~baselines.one_shot.projection.Projection`; section 4 and its code for NAS-Bench-201). Every other search by
-    gradient can end so: set ``selection`` on it.
+    (:class:`~baselines.one_shot.projection.Projection`; section 4 and its code for NAS-Bench-201). Every other search
+    by gradient can end so: set ``selection`` on it.
 
     Args:
         selection: See :class:`~baselines.one_shot.darts.GradientBased`.

@@ -134,7 +134,7 @@ class Gumbel(Edges):
         first, last = self._temperatures
         if self._schedule == "linear":
             return first + (last - first) * progress
-        return first * (last / first) ** progress
+        return float(first * (last / first) ** progress)
 
     def gates(self, progress: float, generator: torch.Generator) -> Gates:
         uniform = torch.rand(self.logits.shape, generator=generator).clamp_min(torch.finfo().tiny)
@@ -149,9 +149,9 @@ class Gumbel(Edges):
 
 
 class Dirichlet(Edges):
-    """Weights from a Dirichlet distribution of concentration 1 + elu(logits) (Chen et al., ICLR 2021, "DrNAS", section 3).
+    """Weights from a Dirichlet distribution (Chen et al., ICLR 2021, "DrNAS", section 3).
 
-    The gradient goes through the sample, by implicit reparameterisation.
+    Its concentration is 1 + elu(logits). The gradient goes through the sample, by implicit reparameterisation.
     """
 
     def concentration(self) -> Tensor:

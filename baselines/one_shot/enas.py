@@ -76,7 +76,7 @@ class ControlledPaths(PathTraining):
         batches = self._validation(number)
 
         def reward(arch: Architecture) -> float:
-            return self.context.accuracy(self.supernet, next(batches), self.supernet.path(arch)) / 100
+            return self.context.accuracy(self.supernet, [next(batches)], self.supernet.path(arch)) / 100
 
         generator = self.context.generator("rewarded", number)
         learned = [self.reinforcement.learn(self._batch, reward, generator) for _ in range(self._steps)]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC
 from abc import abstractmethod
 from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from typing import Any
+
+from baselines.one_shot.data import Batch
 
 if TYPE_CHECKING:
     from baselines.one_shot.supernet import Supernet
@@ -15,6 +19,9 @@ if TYPE_CHECKING:
 
 #: What is measured of an epoch, by name.
 Metrics = dict[str, float]
+
+# Images of a batch that compares architectures, as in the code released with NAS-Bench-201.
+_JUDGED_AT_ONCE = 512
 
 
 class Method(ABC):
@@ -29,9 +36,12 @@ class Method(ABC):
     Attributes:
         context: What it works with.
         supernet: The supernet; a method may replace it between epochs.
+        judged_images: So many images of the architecture's half compare architectures, the same ones in the whole
+            search; ``None`` takes all. Batch normalisation sees batches of at most 512 of them.
     """
 
     supernet: Supernet
+    judged_images: int | None = None
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -58,6 +68,20 @@ class Method(ABC):
         Args:
             number: The epoch that was made last.
         """
+
+    def scores(self, archs: Sequence[Architecture]) -> list[float]:
+        """What speaks for each architecture now: its accuracy in percent, with inherited weights."""
+        batches = self._judged()
+        return [self.context.accuracy(self.supernet, batches, self.supernet.path(arch)) for arch in archs]
+
+    def _judged(self) -> list[Batch]:
+        data = self.context.data
+        count = len(data) if self.judged_images is None else min(self.judged_images, len(data))
+        every = data.some("architecture", count, self.context.generator("judged images"))
+        parts = math.ceil(count / _JUDGED_AT_ONCE)
+        return [
+            Batch(*part) for part in zip(every.images.chunk(parts), every.labels.chunk(parts), strict=True)
+        ]
 
     @abstractmethod
     def state(self) -> dict[str, Any]:

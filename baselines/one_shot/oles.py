@@ -64,7 +64,11 @@ class OperationLevelEarlyStopping(Bilevel):
             _Group(
                 f"{name}.{key}",
                 operation,
-                [e for e, (source, _) in enumerate(context.space.edges) if source == int(key.partition("-")[0])],
+                [
+                    e
+                    for e, (source, _) in enumerate(context.space.edges)
+                    if source == int(key.partition("-")[0])
+                ],
                 [places[id(weight)] for weight in operation.parameters()],
             )
             for name, cell in self.supernet.cells
@@ -147,9 +151,9 @@ class OperationLevelEarlyStopping(Bilevel):
 class OLES(GradientBased):
     """DARTS with operation-level early stopping (Jiang et al., NeurIPS 2023, "OLES").
 
-    Skip connections win where operations with weights overfit the half that trains them (section 3). So the gradients of
-    an operation's weights on both halves are compared; when the cosine of the two, mean over 20 steps, is below 0.4, its
-    weights are trained no more (section 4). The rest is DARTS, first order.
+    Skip connections win where operations with weights overfit the half that trains them (section 3). So the gradients
+    of an operation's weights on both halves are compared; when the cosine of the two, mean over 20 steps, is below 0.4,
+    its weights are trained no more (section 4). The rest is DARTS, first order.
 
     Interval and threshold are those of the code. The cosine is that of all weights of an operation in one cell, at one
     time; the code takes it column by column, and compares with the gradient of the step before.
@@ -169,7 +173,9 @@ class OLES(GradientBased):
         if not -1 <= threshold <= 1:
             raise SpecError(f"OLES: threshold is a cosine, between -1 and 1, not {threshold}.")
         if self.selection != "magnitude":
-            raise SpecError("OLES: selection must be 'magnitude'; the tuning of another trains what was stopped.")
+            raise SpecError(
+                "OLES: selection must be 'magnitude'; the tuning of another trains what was stopped."
+            )
         self.require(interval=interval)
         self.threshold = threshold
         self.interval = interval

@@ -199,7 +199,11 @@ class PDARTS(OneShot):
             )
         if any(not 0 < depth <= 1 for depth in depths) or any(not 0 <= rate < 1 for rate in dropouts):
             raise SpecError("PDARTS: depths are above 0 and at most 1, dropouts from 0 to below 1.")
-        if any(number < 1 for number in operations) or warm_up < 0 or (identities is not None and identities < 0):
+        if (
+            any(number < 1 for number in operations)
+            or warm_up < 0
+            or (identities is not None and identities < 0)
+        ):
             raise SpecError("PDARTS: operations are at least 1, warm_up and identities not negative.")
         if self.training.epochs % len(depths):
             raise SpecError(

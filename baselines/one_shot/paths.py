@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from collections.abc import Mapping
 from collections.abc import Sequence
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
 
     from baselines.one_shot.training import Context
     from harness.spaces import CellSpace
-
-# Images of a batch that compares architectures, as in the code released with NAS-Bench-201.
-_JUDGED_AT_ONCE = 512
 
 
 def uniform(space: CellSpace, generator: torch.Generator) -> Architecture:
@@ -52,14 +48,13 @@ class PathTraining(Method):
     Args:
         context: What it works with.
         samples: Number of candidates that are drawn.
-        judged_images: So many images compare architectures, the same ones in the whole search; ``None`` takes the
-            architecture's whole half. Batch normalisation sees batches of at most 512 of them.
+        judged_images: See :class:`~baselines.one_shot.method.Method`.
     """
 
     def __init__(self, context: Context, *, samples: int, judged_images: int | None) -> None:
         super().__init__(context)
         self._samples = samples
-        self._judged_images = judged_images
+        self.judged_images = judged_images
         supernet = Supernet(context.space, context.dataset, context.size, seed=context.seed)
         self.supernet = context.ready(supernet)
         self._weights = list(self.supernet.parameters())
@@ -112,27 +107,6 @@ class PathTraining(Method):
             losses.append(loss.detach())
         self.optimizer.apply(total)
         return torch.stack(losses).mean()
-
-    def scores(self, archs: Sequence[Architecture]) -> list[float]:
-        """What speaks for each architecture now: its accuracy in percent, with inherited weights."""
-        batches = self._judged()
-        images = sum(map(len, batches))
-        return [
-            sum(
-                len(batch) / images * self.context.accuracy(self.supernet, batch, self.supernet.path(arch))
-                for batch in batches
-            )
-            for arch in archs
-        ]
-
-    def _judged(self) -> list[Batch]:
-        data = self.context.data
-        count = len(data) if self._judged_images is None else min(self._judged_images, len(data))
-        every = data.some("architecture", count, self.context.generator("judged images"))
-        parts = math.ceil(count / _JUDGED_AT_ONCE)
-        return [
-            Batch(*part) for part in zip(every.images.chunk(parts), every.labels.chunk(parts), strict=True)
-        ]
 
     def read(self, number: int) -> Architecture:
         generator = self.context.generator("candidates", number)

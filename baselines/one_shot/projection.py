@@ -33,9 +33,9 @@ def tuning_epochs(space: CellSpace, tuning: int) -> int:
 class Projection(Bilevel):
     """Edge after edge is decided by perturbation (Wang et al., ICLR 2021, "DARTS-PT", algorithm 1).
 
-    After the supernet is trained, edges are taken in random order. Of each operation of an edge, the validation accuracy
-    without it is measured; the operation whose absence costs most stays, alone. Between two edges the weights are
-    tuned, at a tenth of the learning rate and along a cosine of its own; the architecture is not learned any more.
+    After the supernet is trained, edges are taken in random order. Of each operation of an edge, the validation
+    accuracy without it is measured; the operation whose absence costs most stays, alone. Between two edges the weights
+    are tuned, at a tenth of the learning rate and along a cosine of its own; the architecture is not learned any more.
 
     Without an operation, its gate is 0 and the other gates stay as they are. Accuracy is that of all images of the
     architecture's half. An edge that is not decided yet has its strongest operation in what would be returned.
@@ -104,7 +104,9 @@ class Projection(Bilevel):
         return {"loss": float(torch.stack(losses).mean())}
 
     def _decide(self, edge: int) -> None:
-        accuracies = [self.accuracy_without(edge, choice) for choice in range(len(self.context.space.operations))]
+        accuracies = [
+            self.accuracy_without(edge, choice) for choice in range(len(self.context.space.operations))
+        ]
         self.decided[edge] = min(range(len(accuracies)), key=accuracies.__getitem__)
 
     @torch.no_grad()
@@ -117,8 +119,7 @@ class Projection(Bilevel):
         weights[edge, choice] = 0.0
         closed = dataclasses.replace(gates, weights=weights)
         batches = context.data.in_order("architecture", context.settings.batch_size)
-        shares = [context.accuracy(self.supernet, batch, closed) for batch in batches]
-        return sum(shares) / len(shares)
+        return context.accuracy(self.supernet, batches, closed)
 
     def read(self, number: int) -> Architecture:
         strongest = super().read(number)

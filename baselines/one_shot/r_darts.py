@@ -53,20 +53,18 @@ class Repeated(Method):
     def epoch(self, number: int) -> Metrics:
         search, own = divmod(number, self._length)
         if own == 0 and search > 0:
-            self.found.append(self._judged())
+            self.found.append(self._candidate())
             self._begin(search)
         return {**self._search.epoch(own), "search": float(search + 1)}
 
-    def _judged(self) -> tuple[Architecture, float]:
+    def _candidate(self) -> tuple[Architecture, float]:
         """What the search that is going on would return, and its accuracy with the weights of that search."""
         arch = self._search.read(0)
-        context = self.context
-        batches = context.data.in_order("architecture", context.settings.batch_size)
-        shares = [context.accuracy(self.supernet, batch, self.supernet.path(arch)) for batch in batches]
-        return arch, sum(shares) / len(shares)
+        (accuracy,) = self.scores([arch])
+        return arch, accuracy
 
     def read(self, number: int) -> Architecture:
-        best, _ = max([*self.found, self._judged()], key=lambda found: found[1])
+        best, _ = max([*self.found, self._candidate()], key=lambda found: found[1])
         return best
 
     def state(self) -> dict[str, Any]:
@@ -96,10 +94,14 @@ class RDARTS(OneShot):
         SpecError: A value is out of range.
     """
 
-    def __init__(self, *, weight_decays: Sequence[float] = (3e-4, 9e-4, 27e-4, 81e-4), **options: Any) -> None:
+    def __init__(
+        self, *, weight_decays: Sequence[float] = (3e-4, 9e-4, 27e-4, 81e-4), **options: Any
+    ) -> None:
         super().__init__(**options)
         if not weight_decays or any(decay < 0 for decay in weight_decays):
-            raise SpecError(f"RDARTS: weight_decays are numbers that are not negative, not {list(weight_decays)}.")
+            raise SpecError(
+                f"RDARTS: weight_decays are numbers that are not negative, not {list(weight_decays)}."
+            )
         self.weight_decays = list(weight_decays)
 
     def method(self, context: Context) -> Repeated:

@@ -7,7 +7,9 @@ import io
 import json
 import time
 from collections.abc import Callable
+from collections.abc import Iterator
 from collections.abc import Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from typing import Any
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
     from harness.spaces import SearchSpace
 
 FORMAT = 1
+CHECKPOINT = "checkpoint"
+# Bytes of its digest, which it begins with.
+_DIGEST = hashlib.sha256().digest_size
 
 
 @dataclass(frozen=True)
@@ -102,19 +107,21 @@ class SearchRecord:
         return self._epochs[number]
 
     def method_after(self, number: int) -> Method:
-        """The method with its state after an epoch, the last one of those that were made.
+        """The method with its state after an epoch.
+
+        Only the newest state is kept. An earlier one is made again in memory, which takes as long as it took before.
 
         Raises:
-            StoreError: See :meth:`epoch`; or later epochs were made, and this state is gone.
+            StoreError: See :meth:`epoch`; or what is made again differs from what is on disk.
         """
         self.epoch(number)
         with self._lock():
             method = self._restored()
-        if self._made != number + 1:
-            raise StoreError(
-                f"{self.folder}: this search has gone on to epoch {self._made}, and its state after epoch {number + 1} "
-                "is not kept; delete the folder, and it is made again."
-            )
+        if self._made == number + 1:
+            return method
+        method = self._make()
+        for earlier in range(number + 1):
+            self._compare(self._timed(method, earlier), earlier)
         return method
 
     def _go_on(self, number: int) -> None:
@@ -128,29 +135,25 @@ class SearchRecord:
                 self._make_epoch(method, following)
 
     def _make_epoch(self, method: Method, number: int) -> None:
-        threads = torch.get_num_threads()
-        torch.set_num_threads(self._threads)
-        try:
-            with torch.backends.cudnn.flags(
-                enabled=True, benchmark=False, deterministic=True, allow_tf32=False
-            ):
-                began = time.perf_counter()
-                metrics = method.epoch(number)
-                _synchronise(method)
-                trained = time.perf_counter()
-                arch = method.read(number)
-                _synchronise(method)
-                ended = time.perf_counter()
-        finally:
-            torch.set_num_threads(threads)
+        made = self._timed(method, number)
         self._made = number + 1
-        made = Epoch(arch, round(trained - began, 6), round(ended - trained, 6), metrics)
         if number < len(self._epochs):
             # It was made before, and only its state was lost: what it took then has been paid.
             self._compare(made, number)
         else:
             self._epochs.append(made)
         self._write(method)
+
+    def _timed(self, method: Method, number: int) -> Epoch:
+        with reproducible(self._threads):
+            began = time.perf_counter()
+            metrics = method.epoch(number)
+            _synchronise(method)
+            trained = time.perf_counter()
+            arch = method.read(number)
+            _synchronise(method)
+            ended = time.perf_counter()
+        return Epoch(arch, round(trained - began, 6), round(ended - trained, 6), metrics)
 
     def _compare(self, made: Epoch, number: int) -> None:
         if made.architecture != self._epochs[number].architecture:
@@ -161,7 +164,7 @@ class SearchRecord:
 
     def _restored(self) -> Method:
         """The method with the newest state there is."""
-        file = self.folder / "checkpoint.pt"
+        file = self.folder / CHECKPOINT
         with storage_errors(file):
             content = file.read_bytes() if file.exists() else None
         if content is None:
@@ -170,16 +173,13 @@ class SearchRecord:
             return self._method
         if self._method is not None and self._made == len(self._epochs):
             return self._method
-        try:
-            checkpoint = torch.load(io.BytesIO(content), weights_only=True)
-            epochs = self._epochs_of(json.loads(checkpoint["epochs"]))
-            method = self._make()
-            method.load(checkpoint["state"], len(epochs) - 1)
-        except (RuntimeError, KeyError, ValueError, TypeError, EOFError) as error:
-            reason = str(error).partition("\n")[0]
-            raise StoreError(
-                f"{file}: this checkpoint is damaged ({reason}); delete it, and the search begins anew."
-            ) from None
+        digest, content = content[:_DIGEST], content[_DIGEST:]
+        if hashlib.sha256(content).digest() != digest:
+            raise StoreError(f"{file}: this checkpoint is damaged; delete it, and the search begins anew.")
+        checkpoint = torch.load(io.BytesIO(content), weights_only=True)
+        epochs = self._epochs_of(json.loads(checkpoint["epochs"]))
+        method = self._make()
+        method.load(checkpoint["state"], len(epochs) - 1)
         self._method, self._made = method, len(epochs)
         if len(epochs) > len(self._epochs):
             # It was killed between the two files.
@@ -194,7 +194,8 @@ class SearchRecord:
         buffer = io.BytesIO()
         rows = [self._row(epoch) for epoch in self._epochs[: self._made]]
         torch.save({"epochs": json.dumps(rows), "state": method.state()}, buffer)
-        write_whole(self.folder / "checkpoint.pt", buffer.getvalue())
+        content = buffer.getvalue()
+        write_whole(self.folder / CHECKPOINT, hashlib.sha256(content).digest() + content)
         self._list()
 
     def _list(self) -> None:
@@ -236,6 +237,22 @@ class SearchRecord:
         with storage_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
         return FileLock(self.folder / ".lock")
+
+
+@contextmanager
+def reproducible(threads: int) -> Iterator[None]:
+    """The same operations in the same order on every call, in full precision.
+
+    Args:
+        threads: Of PyTorch; other numbers round otherwise.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False):
+            yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _synchronise(method: Method) -> None:

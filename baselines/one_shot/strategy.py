@@ -105,7 +105,7 @@ class OneShot(Strategy):
             raise SpecError(
                 f"{type(self).__name__}: precision {precision!r} is none of {', '.join(get_args(Precision))}."
             )
-        own = {
+        own: dict[str, Any] = {
             "epochs": epochs,
             "batch_size": batch_size,
             "learning_rate": learning_rate,
@@ -178,7 +178,9 @@ class OneShot(Strategy):
         seconds = epoch.seconds
         if history.number == epochs - 1:
             seconds += epoch.read_seconds
-        return Proposal(epoch.architecture, {"epoch": history.number + 1, **epoch.metrics}, gpu_seconds=seconds)
+        return Proposal(
+            epoch.architecture, {"epoch": history.number + 1, **epoch.metrics}, gpu_seconds=seconds
+        )
 
     def recommend(self, history: History) -> Architecture:
         """What the method would return after the last epoch of the run."""
@@ -251,4 +253,3 @@ class OneShot(Strategy):
     def length(self, space: SearchSpace) -> int:
         """Number of epochs of the search, with those of a phase that follows training."""
         return self.training.epochs
-

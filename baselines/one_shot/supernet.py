@@ -11,6 +11,7 @@ from torch import nn
 from baselines.one_shot.cell import Convolutions
 from baselines.one_shot.cell import GateHolder
 from baselines.one_shot.cell import Gates
+from baselines.one_shot.cell import SharedOperation
 from baselines.one_shot.cell import SupernetCell
 from harness import seeding
 
@@ -30,8 +31,8 @@ class Supernet(nn.Module):
     Batch normalisation always uses the statistics of the batch, and has no weights where operations are mixed: weights
     and statistics of one architecture are wrong for another (Dong and Yang, ICLR 2020, section 4).
 
-    Every weight is drawn as PyTorch draws it, from a generator of its own, named after the seed and its place. No global
-    generator is touched.
+    Every weight is drawn as PyTorch draws it, from a generator of its own, named after the seed and its place. No
+    global generator is touched.
 
     Args:
         space: The search space.
@@ -84,7 +85,9 @@ class Supernet(nn.Module):
         for name, cell in self.cells:
             key = f"{source}-{choice}"
             if key in cell.operations:
-                for own, weight in cell.operations[key].own(edge).items():
+                operation = cell.operations[key]
+                assert isinstance(operation, SharedOperation)
+                for own, weight in operation.own(edge).items():
                     weights[f"{name}.{own}"] = weight
         return weights
 
@@ -97,7 +100,8 @@ def _use_batch_statistics(network: nn.Module) -> None:
             module.running_mean = module.running_var = module.num_batches_tracked = None
             if module in inside:
                 module.affine = False
-                module.weight = module.bias = None
+                module.register_parameter("weight", None)
+                module.register_parameter("bias", None)
 
 
 def _initialise(network: nn.Module, seed: int) -> None:
@@ -105,7 +109,7 @@ def _initialise(network: nn.Module, seed: int) -> None:
         for name, layer in network.named_modules():
             generator = torch.Generator().manual_seed(seeding.integer(seed, "weights", name))
             if isinstance(layer, Convolutions):
-                for weight in layer.weight:
+                for weight in layer.weight.unbind():
                     nn.init.kaiming_uniform_(weight, a=math.sqrt(5), generator=generator)
             elif isinstance(layer, nn.Conv2d | nn.Linear):
                 nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)

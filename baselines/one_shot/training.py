@@ -80,16 +80,14 @@ class Context:
         return torch.Generator().manual_seed(seeding.integer(self.seed, *purpose))
 
     def ready(self, supernet: Supernet) -> Supernet:
-        """The supernet on the device, laid out as the images are."""
-        supernet = supernet.to(self.device)
-        if self.device.type == "cuda":
-            supernet = supernet.to(memory_format=torch.channels_last)
-        return supernet
+        """The supernet on the device."""
+        # Convolutions take the layout of the images, whatever that of their weights.
+        return supernet.to(self.device)
 
     def scores(self, supernet: Supernet, batch: Batch, gates: Gates) -> Tensor:
         """Class scores of a batch; shape (batch, classes), in single precision."""
         with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
-            scores = supernet(batch.images, gates)
+            scores: Tensor = supernet(batch.images, gates)
         # A search in double precision keeps it.
         return scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
 
@@ -98,10 +96,13 @@ class Context:
         return functional.cross_entropy(self.scores(supernet, batch, gates), batch.labels)
 
     @torch.no_grad()
-    def accuracy(self, supernet: Supernet, batch: Batch, gates: Gates) -> float:
-        """Share of a batch that is classified correctly, in percent."""
-        correct = self.scores(supernet, batch, gates).argmax(dim=1) == batch.labels
-        return 100.0 * float(correct.float().mean())
+    def accuracy(self, supernet: Supernet, batches: Iterable[Batch], gates: Gates) -> float:
+        """Share of the images of some batches that are classified correctly, in percent."""
+        correct = images = 0
+        for batch in batches:
+            correct += int((self.scores(supernet, batch, gates).argmax(dim=1) == batch.labels).sum())
+            images += len(batch)
+        return 100.0 * correct / images
 
 
 class WeightOptimizer:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import math
 import textwrap
 import time
@@ -17,13 +16,10 @@ from typing import TYPE_CHECKING
 from typing import Any
 from typing import ClassVar
 
-from pydantic import ValidationError
-
 from harness import registry
 from harness.arguments import arguments_model
+from harness.arguments import checked_arguments
 from harness.errors import ScoreError
-from harness.errors import SpecError
-from harness.errors import unknown_name
 
 if TYPE_CHECKING:
     from harness.spaces import Architecture
@@ -135,20 +131,7 @@ def make_proxy(name: str, settings: Mapping[str, Any]) -> Proxy:
         SpecError: Unknown proxy or setting, or a value that the proxy refuses.
     """
     cls: type[Proxy] = registry.load("proxy", name)
-    model = arguments_model(cls)
-    for key in settings:
-        if key not in model.model_fields:
-            raise SpecError(unknown_name(f"setting of proxy {name!r}", key, model.model_fields))
-    try:
-        # Through JSON, where strict validation still takes a list for a tuple.
-        checked = model.model_validate_json(json.dumps(dict(settings)))
-    except ValidationError as error:
-        wrong = error.errors()[0]
-        key = ".".join(map(str, wrong["loc"]))
-        raise SpecError(f"setting {key} of proxy {name!r}: {wrong['msg']}; got {wrong['input']!r}.") from None
-    except (TypeError, ValueError) as error:
-        raise SpecError(f"settings of proxy {name!r} are numbers, texts and lists: {error}.") from None
-    return cls(**checked.model_dump(mode="json"))
+    return cls(**checked_arguments(cls, f"proxy {name!r}", settings))
 
 
 def _timed(proxy: Proxy, space: SearchSpace, arch: Architecture, dataset: str) -> ProxyScore:
