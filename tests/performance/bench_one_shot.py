@@ -1,8 +1,8 @@
 """Images per second and kept activations of searches with a supernet, beside a plain step of DARTS in the same run.
 
-Run it: ``python -m tests.performance.bench_one_shot [--device cuda] [--channels 16] [--cells 5] [--batch 64]``. On a CPU
-with one thread. The plain step is how DARTS is usually written: an operation is a module of its own on every edge, a
-node adds their weighted outputs one by one, and both passes have gradients of everything. Steps of all methods take
+Run it: ``python -m tests.performance.bench_one_shot [--device cuda] [--channels 16] [--cells 5] [--batch 64]``. On a
+CPU with one thread. The plain step is how DARTS is usually written: an operation is a module of its own on every edge,
+a node adds their weighted outputs one by one, and both passes have gradients of everything. Steps of all methods take
 turns, and what is printed is the median; images are those of the weights' batches. What is kept for the backward pass
 is counted in the pass of the weights, each storage once.
 """
