@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from harness.spaces import Architecture
     from harness.spaces import SearchSpace
 
-Precision = Literal["float32", "bfloat16", "float16"]
+Precision = Literal["float32", "bfloat16"]
 
 
 class OneShot(Strategy):
@@ -61,7 +61,7 @@ class OneShot(Strategy):
             network that is trained.
         dataset: Data set to search for; ``None`` is that of the benchmark. A bare Optuna study knows none.
         device: Where it is computed, as PyTorch names it: ``cpu``, ``cuda``. Only the kind decides what comes out.
-        precision: ``float32``, or what a GPU computes faster: ``bfloat16``, ``float16``.
+        precision: ``float32``, or ``bfloat16`` for what may be computed so (mixed precision), which is faster on a GPU.
         threads: Threads of PyTorch on a CPU; other numbers round otherwise.
         space: See :class:`~harness.strategy.Strategy`.
         seed: See :class:`~harness.strategy.Strategy`.
@@ -196,7 +196,9 @@ class OneShot(Strategy):
         self.check(space, dataset)
         assert isinstance(space, CellSpace)
         images = load_images(self.images or dataset, dataset)
+        cls = type(self)
         identity = {
+            "class": f"{cls.__module__}:{cls.__qualname__}",
             "version": self.version,
             "settings": dataclasses.asdict(self.training),
             "own": dict(self.own_settings()),
@@ -231,7 +233,7 @@ class OneShot(Strategy):
             settings=self.training,
             seed=self._entropy,
             device=self.device,
-            autocast=None if self.precision == "float32" else getattr(torch, self.precision),
+            autocast=torch.bfloat16 if self.precision == "bfloat16" else None,
         )
 
     def __getstate__(self) -> dict[str, Any]:
