@@ -33,6 +33,7 @@ SETTINGS = {
     "mae_det": SMALL | {"batch_size": 4},
     "ntk": {"batch_size": 5, "repeats": 2},
     "zen": SMALL | {"batch_size": 4, "repeats": 3},
+    "zen_running": SMALL | {"batch_size": 4},
     "zico": SMALL | {"batch_size": 8},
 }
 PROXIES = list(SETTINGS)
@@ -83,6 +84,7 @@ def test_setups_of_the_sources():
         "mae_det": Setup("normal", normalisation=False, inputs="noise", batch_size=32, repeats=4),
         "ntk": Setup("kaiming_fan_out", batch_size=72, repeats=3),
         "zen": Setup("normal", inputs="noise", batch_size=16, batches=2, repeats=32),
+        "zen_running": Setup("normal", inputs="noise", batch_size=16, batches=2),
         "zico": Setup(batch_size=128, batches=2),
     }
     sizes = {
@@ -199,6 +201,7 @@ def test_better_scores_promise_better_accuracy(name):
         "mae_det": small | {"batch_size": 8, "repeats": 2},
         "ntk": {"batch_size": 8, "repeats": 1},
         "zen": small | {"batch_size": 8, "repeats": 2},
+        "zen_running": small | {"batch_size": 8},
         "zico": small | {"batch_size": 16},
     }
     proxy, benchmark = proxy_of(name, **settings[name]), NASBench201()

@@ -10,6 +10,7 @@ from torch import nn
 
 from baselines.zero_cost.probe import Probe
 from baselines.zero_cost.zen import STEP
+from baselines.zero_cost.zen import RunningZenScore
 from baselines.zero_cost.zen import ZenScore
 from harness.errors import ScoreError
 from harness.spaces import NASBench201Space
@@ -89,3 +90,28 @@ def test_operations_that_nothing_passes_through_do_not_matter():
 def test_a_cell_that_passes_nothing_on_has_no_score():
     with pytest.raises(ScoreError, match="does not depend on the input"):
         ZenScore(size=SMALL, repeats=1).score(SPACE, SPACE.from_ncode("300000"), "cifar10")
+
+
+class TestRunningAverages:
+    def test_the_variance_is_mixed_with_where_it_began(self):
+        """0.9² of 1, and of each batch's variance a tenth, the first of which has been kept for one step."""
+        probe = probe_of(convolution(3, 1, kernel=3), nn.BatchNorm2d(1))
+        score = RunningZenScore.measure(probe)
+        x, noise = (batch.inputs for batch in probe.batches)
+        first, norm = (probe.network.features[0], probe.network.features[1])
+        moved, still = (float(first(inputs).detach().var()) for inputs in (x + STEP * noise, x))
+        assert float(norm.running_var) == pytest.approx(0.81 + 0.09 * moved + 0.1 * still, rel=1e-4)
+        batch = ZenScore.measure(probe_of(convolution(3, 1, kernel=3), nn.BatchNorm2d(1)))
+        difference = math.log(float(norm.running_var) / still) / 2
+        assert score == pytest.approx(batch + difference, abs=1e-3)
+
+    def test_a_normalisation_that_nothing_passes_through_counts(self):
+        """Edge 1->2 starts at a node of zeros; there is one such normalisation in each of three cells."""
+        bare, dead = (SPACE.from_ncode(code) for code in ("000300", "003300"))
+
+        def added(proxy):
+            made = proxy(size=SMALL, repeats=1)
+            return made.score(SPACE, dead, "cifar10") - made.score(SPACE, bare, "cifar10")
+
+        assert added(ZenScore) == 0
+        assert added(RunningZenScore) == pytest.approx(3 * math.log(0.81) / 2, abs=1e-4)
