@@ -88,6 +88,15 @@ def checked_arguments(cls: type, owner: str, settings: Mapping[str, Any]) -> dic
     return checked.model_dump(mode="json")
 
 
+def default_arguments(cls: type) -> dict[str, Any]:
+    """Keyword arguments of a class with their defaults; those without a default are left out."""
+    found: dict[str, Any] = {}
+    for parameter, _ in _parameters(cls):
+        if parameter.default is not parameter.empty:
+            found.setdefault(parameter.name, parameter.default)
+    return found
+
+
 def _parameters(cls: type) -> Iterator[tuple[inspect.Parameter, type]]:
     """Keyword arguments of a class, and the class in whose ``__init__`` each is written."""
     for owner in cls.__mro__:

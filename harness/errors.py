@@ -29,6 +29,10 @@ class DataError(HarnessError):
     """A table or a file of results is missing, corrupt, or lacks what was asked for."""
 
 
+class TrainingError(HarnessError):
+    """A training that a search needs came to nothing: its loss is not finite."""
+
+
 class ScoreError(HarnessError):
     """An architecture has no score: whatever measures it cannot measure this one.
 

@@ -94,6 +94,7 @@ STRATEGIES = (
     _one_shot("drnas"),
     _one_shot("enas", samples=2, controller_steps=1, controller_batch=2),
     Case("evoprompting", {"seeds": 3, "prompts": 2, "samples": 5}, needs_model=True),
+    _one_shot("fair_darts"),
     _one_shot("fairnas", epochs=6, generations=6, population=6, parents=3, samples=2),
     Case("first_proposal", needs_model=True, trials=12, cuts=(0, 1, 9)),
     _one_shot("gdas"),

@@ -124,7 +124,8 @@ class Bilevel(Method):
         )
         losses = []
         for step, (train, valid) in enumerate(batches):
-            progress = (number + step / steps) / settings.epochs
+            # An epoch that follows the training changes no schedule any more.
+            progress = min((number + step / steps) / settings.epochs, 1.0)
             losses.append(self.step(train, valid, number, progress, generator))
         return {"loss": float(torch.stack(losses).mean())}
 
@@ -203,11 +204,18 @@ class Bilevel(Method):
         self, train: Batch, valid: Batch, progress: float, generator: torch.Generator
     ) -> list[Tensor]:
         """Gradient of the validation loss at the weights that the next step would lead to (DARTS, equations 6 to 8)."""
+        drawn = generator.get_state()
+
+        def loss(batch: Batch) -> Tensor:
+            # All passes see the same sample.
+            generator.set_state(drawn)
+            return self.context.loss(self.supernet, batch, self.gates(progress, generator))
+
         return unrolled_gradients(
             weights=list(self.supernet.parameters()),
             architecture=list(self.edges.parameters()),
-            train_loss=lambda: self.context.loss(self.supernet, train, self.gates(progress, generator)),
-            valid_loss=lambda: self.context.loss(self.supernet, valid, self.gates(progress, generator)),
+            train_loss=lambda: loss(train),
+            valid_loss=lambda: loss(valid),
             optimizer=self.optimizer,
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from typing import Any
 from typing import Literal
@@ -58,10 +57,6 @@ class GradientBased(OneShot):
             return Projection(context, self.recipe(), self.tuning)
         return Bilevel(context, self.recipe())
 
-    def own_settings(self) -> Mapping[str, Any]:
-        tuning = {"tuning": self.tuning} if self.selection == "perturbation" else {}
-        return {"selection": self.selection, **tuning}
-
     def length(self, space: SearchSpace) -> int:
         if self.selection == "perturbation" and isinstance(space, CellSpace):
             return self.training.epochs + tuning_epochs(space, self.tuning)
@@ -91,6 +86,3 @@ class DARTS(GradientBased):
 
     def recipe(self) -> Recipe:
         return Recipe(Softmax, second_order=self.second_order)
-
-    def own_settings(self) -> Mapping[str, Any]:
-        return {**super().own_settings(), "second_order": self.second_order}

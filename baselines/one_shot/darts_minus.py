@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -54,6 +53,3 @@ class DARTSMinus(GradientBased):
         more = gates.weights.new_zeros(gates.weights.shape)
         more[:, space.operations.index(space.identity)] = self.auxiliary * (1 - progress)
         return dataclasses.replace(gates, weights=gates.weights + more)
-
-    def own_settings(self) -> Mapping[str, Any]:
-        return {**super().own_settings(), "auxiliary": self.auxiliary}

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 # Initial logits are small and different, so that no operation is ahead by its place.
 _SPREAD = 1e-3
+# Of a Dirichlet distribution, whose concentration must be above 0.
+_SMALLEST_LOGIT = -40.0
 
 
 class Edges(nn.Module):
@@ -51,6 +53,10 @@ class Edges(nn.Module):
     def strengths(self) -> Tensor:
         """How much speaks for every operation of every edge; shape (edges, operations)."""
         return functional.softmax(self.logits, dim=-1)
+
+    def expected(self) -> Gates:
+        """The gates of a pass in which nothing is sampled: all operations, as strong as they are."""
+        return Gates(self.strengths())
 
     def architecture(self) -> Architecture:
         """The strongest operation of every edge."""
@@ -89,6 +95,9 @@ class NormalisedEdges(Edges):
             self._into[target].append(edge)
 
     def gates(self, progress: float, generator: torch.Generator) -> Gates:
+        return self.expected()
+
+    def expected(self) -> Gates:
         return Gates(functional.softmax(self.logits, dim=-1), edges=self.edge_weights())
 
     def edge_weights(self) -> Tensor:
@@ -156,7 +165,9 @@ class Dirichlet(Edges):
 
     def concentration(self) -> Tensor:
         """Shape (edges, operations); above 0."""
-        return functional.elu(self.logits) + 1
+        # In single precision, elu of a small number is -1, and the sum would be 0.
+        below = torch.exp(self.logits.clamp(min=_SMALLEST_LOGIT, max=0.0))
+        return torch.where(self.logits > 0, 1 + self.logits, below)
 
     def gates(self, progress: float, generator: torch.Generator) -> Gates:
         # Gamma variables over their sum; drawn on the CPU, where the generator is.

@@ -174,12 +174,3 @@ class ENAS(BestOfSamples):
             samples=self.samples,
             judged_images=self.judged_images,
         )
-
-    def own_settings(self) -> Mapping[str, Any]:
-        return {
-            **super().own_settings(),
-            "controller_steps": self.controller_steps,
-            "controller_batch": self.controller_batch,
-            "entropy": self.entropy,
-            "baseline_decay": self.baseline_decay,
-        }

@@ -200,8 +200,5 @@ class Evolutionary(OneShot):
     @abstractmethod
     def method(self, context: Context) -> EvolvedPaths: ...
 
-    def own_settings(self) -> Mapping[str, Any]:
-        return {**vars(self.breeding), "samples": self.samples}
-
     def length(self, space: SearchSpace) -> int:
         return super().length(space) + self.breeding.generations

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import partial
 from typing import Any
 from typing import ClassVar
@@ -46,6 +45,3 @@ class GDAS(GradientBased):
     def recipe(self) -> Recipe:
         temperatures = (self.first_temperature, self.last_temperature)
         return Recipe(partial(Gumbel, temperatures=temperatures, schedule="linear", hard=True))
-
-    def own_settings(self) -> Mapping[str, Any]:
-        return {**super().own_settings(), "temperatures": [self.first_temperature, self.last_temperature]}

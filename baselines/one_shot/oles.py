@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from typing import Any
+from typing import ClassVar
 
 import torch
 
@@ -14,6 +15,8 @@ from baselines.one_shot.bilevel import Recipe
 from baselines.one_shot.cell import SharedOperation
 from baselines.one_shot.darts import GradientBased
 from baselines.one_shot.edges import Softmax
+from baselines.one_shot.training import PLAIN
+from baselines.one_shot.training import Settings
 from harness.errors import SpecError
 
 if TYPE_CHECKING:
@@ -153,7 +156,8 @@ class OLES(GradientBased):
 
     Skip connections win where operations with weights overfit the half that trains them (section 3). So the gradients
     of an operation's weights on both halves are compared; when the cosine of the two, mean over 20 steps, is below 0.4,
-    its weights are trained no more (section 4). The rest is DARTS, first order.
+    its weights are trained no more (section 4). The rest is DARTS, first order, with the weight decay 0.0003 and the
+    plain momentum of its code.
 
     Interval and threshold are those of the code. The cosine is that of all weights of an operation in one cell, at one
     time; the code takes it column by column, and compares with the gradient of the step before.
@@ -167,6 +171,8 @@ class OLES(GradientBased):
     Raises:
         SpecError: A value is out of range.
     """
+
+    settings: ClassVar[Settings] = PLAIN
 
     def __init__(self, *, threshold: float = 0.4, interval: int = 20, **options: Any) -> None:
         super().__init__(**options)
@@ -185,6 +191,3 @@ class OLES(GradientBased):
 
     def method(self, context: Context) -> Bilevel:
         return OperationLevelEarlyStopping(context, self.recipe(), self.threshold, self.interval)
-
-    def own_settings(self) -> Mapping[str, Any]:
-        return {**super().own_settings(), "threshold": self.threshold, "interval": self.interval}

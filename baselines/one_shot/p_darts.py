@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from typing import Any
 from typing import ClassVar
@@ -17,6 +18,7 @@ from baselines.one_shot.cell import Gates
 from baselines.one_shot.edges import Softmax
 from baselines.one_shot.strategy import OneShot
 from baselines.one_shot.supernet import Supernet
+from baselines.one_shot.training import PLAIN
 from baselines.one_shot.training import Settings
 from baselines.one_shot.training import WeightOptimizer
 from baselines.one_shot.training import architecture_optimizer
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
 
 #: What `size` calls the number of cells, which grows.
 DEPTH = "cells"
+# Of the exponent, for each epoch.
+_DROPOUT_DECAY = 0.2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,12 +44,12 @@ class Stage:
 
     Attributes:
         depth: Share of the cells of the whole network.
-        operations: How many are left on every edge.
+        kept: How many operations stay on every edge after it; ``None`` for the last one.
         dropout: Probability that an identity is dropped, at the beginning of the stage.
     """
 
     depth: float
-    operations: int
+    kept: int | None
     dropout: float
 
 
@@ -93,10 +97,10 @@ class Progressive(Bilevel):
 
     def _next_stage(self) -> None:
         strengths = self._strengths()
-        self._stage += 1
         for edge, left in enumerate(self.left):
             ranked = sorted(left, key=lambda choice: -float(strengths[edge, choice]))
-            self.left[edge] = sorted(ranked[: self._stages[self._stage].operations])
+            self.left[edge] = sorted(ranked[: self._stages[self._stage].kept])
+        self._stage += 1
         self.build()
 
     def begin_epoch(self, number: int) -> None:
@@ -112,16 +116,19 @@ class Progressive(Bilevel):
         weights = gates.weights * left
         weights = weights / weights.sum(dim=1, keepdim=True)
         if space.identity is not None and stage.dropout > 0:
-            rate = stage.dropout * math.exp(-self._part(progress))
+            rate = stage.dropout * self._decay(progress)
             kept = (torch.rand(len(space.edges), generator=generator) >= rate).to(weights) / (1 - rate)
             scale = torch.ones_like(weights)
             scale[:, space.operations.index(space.identity)] = kept
             weights = weights * scale
         return Gates(weights, self.left)
 
-    def _part(self, progress: float) -> float:
-        """Share of the stage that is over."""
-        return min(max(progress * len(self._stages) - self._stage, 0.0), 1.0)
+    def _decay(self, progress: float) -> float:
+        """What is left of the stage's dropout: less linearly while weights warm up, then exponentially."""
+        epoch = int(progress * self.context.settings.epochs) - self._stage * self._length
+        if epoch < self._warm_up:
+            return (self._length - 1 - epoch) / self._length
+        return math.exp(-_DROPOUT_DECAY * (epoch - self._warm_up))
 
     def learns_architecture(self, number: int) -> bool:
         return number - self._stage * self._length >= self._warm_up
@@ -130,7 +137,7 @@ class Progressive(Bilevel):
         strengths = self.edges.strengths().detach().cpu()
         for edge, choices in enumerate(self.left):
             gone = [choice for choice in range(strengths.shape[1]) if choice not in choices]
-            strengths[edge, gone] = 0.0
+            strengths[edge, gone] = -math.inf
         return strengths
 
     def read(self, number: int) -> Architecture:
@@ -142,6 +149,7 @@ class Progressive(Bilevel):
             chosen = [edge for edge, choice in enumerate(choices) if choice == identity]
             weakest = sorted(chosen, key=lambda edge: float(strengths[edge, identity]))
             for edge in weakest[: max(len(chosen) - self._identities, 0)]:
+                # The last resort, where nothing else is left.
                 strengths[edge, identity] = -1.0
                 choices[edge] = int(strengths[edge].argmax())
         return Architecture(choices)
@@ -161,55 +169,60 @@ class PDARTS(OneShot):
 
     Three stages (section 3.2): the supernet gets deeper, and of each edge's operations the strongest stay; weights and
     architecture begin anew in every stage, whose first 10 of 25 epochs train weights alone. Identities are dropped at
-    random, less and less within a stage, and at most two stay in the end (section 3.3). 0.0006 for the architecture.
+    random, less and less within a stage, and at most two stay in the end (section 3.3). Batches of 96, learning rate
+    from 0.025 to 0, weight decay 0.0003, plain momentum; 0.0006 for the architecture.
 
-    The paper's stages have 5, 11 and 17 of 20 cells, and 8, 5 and 3 operations; here they have the same shares of the
-    network's cells and of five operations. Dropout removes the identity of an edge from a whole pass, where the paper
-    drops single values of its output.
+    The paper's stages have 5, 11 and 17 of 20 cells, and 8, 5 and 3 operations; here they have about the same shares
+    of the network's cells and of five operations. Dropout removes the identity of an edge from a whole pass, where the
+    paper drops single values of its output. Gradients of the architecture are not clipped.
 
     Args:
         depths: Share of the network's cells in every stage.
-        operations: Operations left on every edge in every stage.
+        kept: Operations that stay on every edge after every stage but the last.
         dropouts: Probability that an identity is dropped, at the beginning of every stage.
         warm_up: Epochs of every stage that train weights alone.
-        identities: Largest number of identities in the end; ``None`` sets no limit.
+        identities: Largest number of identities in the end, unless nothing else is left on an edge; ``None`` sets no
+            limit.
         options: See :class:`~baselines.one_shot.strategy.OneShot`. ``epochs`` are shared by the stages.
 
     Raises:
         SpecError: A value is out of range.
     """
 
-    settings: ClassVar[Settings] = Settings(epochs=75, weight_decay=3e-4, architecture_learning_rate=6e-4)
+    settings: ClassVar[Settings] = replace(
+        PLAIN, epochs=75, batch_size=96, last_learning_rate=0.0, architecture_learning_rate=6e-4
+    )
+    # Operations that are gone have no weights in the later supernets.
+    ranks = False
 
     def __init__(
         self,
         *,
         depths: Sequence[float] = (0.25, 0.55, 0.85),
-        operations: Sequence[int] = (5, 3, 2),
+        kept: Sequence[int] = (3, 2),
         dropouts: Sequence[float] = (0.0, 0.4, 0.7),
         warm_up: int = 10,
         identities: int | None = 2,
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        if not len(depths) == len(operations) == len(dropouts) > 0:
+        if not len(depths) == len(kept) + 1 == len(dropouts):
             raise SpecError(
-                f"PDARTS: depths, operations and dropouts have an entry per stage, not {len(depths)}, "
-                f"{len(operations)} and {len(dropouts)}."
+                "PDARTS: depths and dropouts have an entry per stage, and kept one less, not "
+                f"{len(depths)}, {len(dropouts)} and {len(kept)}."
             )
         if any(not 0 < depth <= 1 for depth in depths) or any(not 0 <= rate < 1 for rate in dropouts):
             raise SpecError("PDARTS: depths are above 0 and at most 1, dropouts from 0 to below 1.")
-        if (
-            any(number < 1 for number in operations)
-            or warm_up < 0
-            or (identities is not None and identities < 0)
-        ):
-            raise SpecError("PDARTS: operations are at least 1, warm_up and identities not negative.")
+        if any(number < 1 for number in kept) or sorted(kept, reverse=True) != list(kept):
+            raise SpecError(f"PDARTS: kept are numbers from 1 that do not grow, not {list(kept)}.")
+        if warm_up < 0 or (identities is not None and identities < 0):
+            raise SpecError("PDARTS: warm_up and identities must not be negative.")
         if self.training.epochs % len(depths):
             raise SpecError(
                 f"PDARTS: {self.training.epochs} epochs cannot be shared evenly by {len(depths)} stages."
             )
-        self.stages = [Stage(*stage) for stage in zip(depths, operations, dropouts, strict=True)]
+        self.require_learning(warm_up, self.training.epochs // len(depths))
+        self.stages = [Stage(*stage) for stage in zip(depths, [*kept, None], dropouts, strict=True)]
         self.warm_up = warm_up
         self.identities = identities
 
@@ -220,10 +233,3 @@ class PDARTS(OneShot):
 
     def method(self, context: Context) -> Progressive:
         return Progressive(context, self.stages, self.warm_up, self.identities)
-
-    def own_settings(self) -> Mapping[str, Any]:
-        return {
-            "stages": [dataclasses.asdict(stage) for stage in self.stages],
-            "warm_up": self.warm_up,
-            "identities": self.identities,
-        }

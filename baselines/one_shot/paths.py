@@ -148,6 +148,3 @@ class BestOfSamples(OneShot):
 
     @abstractmethod
     def method(self, context: Context) -> PathTraining: ...
-
-    def own_settings(self) -> Mapping[str, Any]:
-        return {"samples": self.samples, "judged_images": self.judged_images}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from typing import Any
 from typing import ClassVar
@@ -42,6 +41,7 @@ class PCDARTS(GradientBased):
         learning_rate=0.1,
         last_learning_rate=0.0,
         weight_decay=3e-4,
+        nesterov=False,
         architecture_learning_rate=6e-4,
     )
 
@@ -50,6 +50,7 @@ class PCDARTS(GradientBased):
         self.require(partial=partial)
         if warm_up < 0:
             raise SpecError(f"PCDARTS: warm_up must not be negative: {warm_up}.")
+        self.require_learning(warm_up, self.training.epochs)
         self.partial = partial
         self.warm_up = warm_up
 
@@ -66,6 +67,3 @@ class PCDARTS(GradientBased):
 
     def recipe(self) -> Recipe:
         return Recipe(NormalisedEdges, partial=self.partial, warm_up=self.warm_up)
-
-    def own_settings(self) -> Mapping[str, Any]:
-        return {**super().own_settings(), "partial": self.partial, "warm_up": self.warm_up}

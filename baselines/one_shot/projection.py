@@ -34,11 +34,14 @@ class Projection(Bilevel):
     """Edge after edge is decided by perturbation (Wang et al., ICLR 2021, "DARTS-PT", algorithm 1).
 
     After the supernet is trained, edges are taken in random order. Of each operation of an edge, the validation
-    accuracy without it is measured; the operation whose absence costs most stays, alone. Between two edges the weights
-    are tuned, at a tenth of the learning rate and along a cosine of its own; the architecture is not learned any more.
+    accuracy without it is measured; the operation whose absence costs most stays, alone. Between two edges the search
+    goes on, at a tenth of the first learning rate. As in the released code, the architecture is learned on, the rate is
+    constant, and the last edge is decided before the last epoch.
 
     Without an operation, its gate is 0 and the other gates stay as they are. Accuracy is that of all images of the
-    architecture's half. An edge that is not decided yet has its strongest operation in what would be returned.
+    architecture's half, and of equal ones the larger loss decides. From the first decision on nothing is sampled: a
+    method that draws its gates has their expected values, for one draw says nothing of the operations beside it. An
+    edge that is not decided yet has its strongest operation in what would be returned.
 
     Args:
         context: What it works with.
@@ -53,15 +56,18 @@ class Projection(Bilevel):
         self._order = torch.randperm(edges, generator=context.generator("order of edges")).tolist()
         #: Operation of every edge that is decided.
         self.decided: dict[int, int] = {}
+        self._projects = False
 
     @property
     def epochs(self) -> int:
         return self.context.settings.epochs + tuning_epochs(self.context.space, self._tuning)
 
     def gates(self, progress: float, generator: torch.Generator) -> Gates:
-        gates = super().gates(progress, generator)
-        if not self.decided:
-            return gates
+        if not self._projects:
+            return super().gates(progress, generator)
+        gates = self.edges.expected()
+        if self.recipe.adapt is not None:
+            gates = self.recipe.adapt(self.context.space, gates, progress)
         return dataclasses.replace(gates, weights=self._with_decided(gates.weights))
 
     def _with_decided(self, weights: Tensor) -> Tensor:
@@ -71,55 +77,39 @@ class Projection(Bilevel):
             weights[edge, choice] = 1.0
         return weights
 
-    def epoch(self, number: int) -> Metrics:
-        trained = self.context.settings.epochs
-        if number < trained:
-            return super().epoch(number)
-        part = number - trained
-        if part % self._tuning == 0:
-            self._decide(self._order[part // self._tuning])
-        metrics = self._tune(number, part / tuning_epochs(self.context.space, self._tuning))
-        if number == self.epochs - 1:
-            self._decide(self._order[-1])
-        return {**metrics, "decided": float(len(self.decided))}
-
-    def _tune(self, number: int, part: float) -> Metrics:
-        settings = self.context.settings
-        if part == 0.0:
+    def begin_epoch(self, number: int) -> None:
+        part = number - self.context.settings.epochs
+        if part < 0:
+            super().begin_epoch(number)
+            return
+        self._projects = True
+        if part == 0:
             # Momentum of another learning rate.
             self.optimizer.sgd.state.clear()
-        cosine = (1 + float(torch.cos(torch.tensor(torch.pi * part)))) / 2
-        rate = settings.last_learning_rate + cosine * max(
-            settings.learning_rate * _SLOWER - settings.last_learning_rate, 0.0
-        )
-        self.optimizer.sgd.param_groups[0]["lr"] = rate
-        generator = self.context.generator("epoch", number)
-        losses = []
-        for batch in self.context.data.batches("weights", settings.batch_size, generator):
-            with torch.no_grad():
-                gates = self.gates(1.0, generator)
-            loss = self.context.loss(self.supernet, batch, gates)
-            self.optimizer.step(loss)
-            losses.append(loss.detach())
-        return {"loss": float(torch.stack(losses).mean())}
+        self.optimizer.sgd.param_groups[0]["lr"] = self.context.settings.learning_rate * _SLOWER
+        if part % self._tuning == 0:
+            self._decide(self._order[part // self._tuning])
+        if number == self.epochs - 1:
+            self._decide(self._order[-1])
+
+    def epoch(self, number: int) -> Metrics:
+        return {**super().epoch(number), "decided": float(len(self.decided))}
 
     def _decide(self, edge: int) -> None:
-        accuracies = [
-            self.accuracy_without(edge, choice) for choice in range(len(self.context.space.operations))
-        ]
-        self.decided[edge] = min(range(len(accuracies)), key=accuracies.__getitem__)
+        without = [self.without(edge, choice) for choice in range(len(self.context.space.operations))]
+        self.decided[edge] = min(range(len(without)), key=without.__getitem__)
 
     @torch.no_grad()
-    def accuracy_without(self, edge: int, choice: int) -> float:
-        """Accuracy on the architecture's half with one gate closed, in percent."""
+    def without(self, edge: int, choice: int) -> tuple[float, float]:
+        """What is left with one gate closed, on the architecture's half: accuracy in percent, and minus the loss."""
         context = self.context
-        generator = context.generator("perturbation", edge)
-        gates = self.gates(1.0, generator)
+        gates = self.gates(1.0, context.generator("perturbation", edge))
         weights = gates.weights.clone()
         weights[edge, choice] = 0.0
         closed = dataclasses.replace(gates, weights=weights)
-        batches = context.data.in_order("architecture", context.settings.batch_size)
-        return context.accuracy(self.supernet, batches, closed)
+        batches = list(context.data.in_order("architecture", context.settings.batch_size))
+        losses = [float(context.loss(self.supernet, batch, closed)) for batch in batches]
+        return context.accuracy(self.supernet, batches, closed), -sum(losses) / len(losses)
 
     def read(self, number: int) -> Architecture:
         strongest = super().read(number)
@@ -131,3 +121,4 @@ class Projection(Bilevel):
     def load(self, state: Mapping[str, Any], number: int) -> None:
         super().load(state, number)
         self.decided = {int(edge): int(choice) for edge, choice in state["decided"].items()}
+        self._projects = number >= self.context.settings.epochs

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from typing import Any
+from typing import ClassVar
 
 from baselines.one_shot.bilevel import Bilevel
 from baselines.one_shot.bilevel import Recipe
@@ -13,6 +14,8 @@ from baselines.one_shot.edges import Softmax
 from baselines.one_shot.method import Method
 from baselines.one_shot.method import Metrics
 from baselines.one_shot.strategy import OneShot
+from baselines.one_shot.training import PLAIN
+from baselines.one_shot.training import Settings
 from harness.errors import SpecError
 from harness.spaces import Architecture
 
@@ -94,6 +97,10 @@ class RDARTS(OneShot):
         SpecError: A value is out of range.
     """
 
+    settings: ClassVar[Settings] = PLAIN
+    # There are four supernets.
+    ranks = False
+
     def __init__(
         self, *, weight_decays: Sequence[float] = (3e-4, 9e-4, 27e-4, 81e-4), **options: Any
     ) -> None:
@@ -106,9 +113,6 @@ class RDARTS(OneShot):
 
     def method(self, context: Context) -> Repeated:
         return Repeated(context, self.weight_decays)
-
-    def own_settings(self) -> Mapping[str, Any]:
-        return {"weight_decays": self.weight_decays}
 
     def length(self, space: SearchSpace) -> int:
         return self.training.epochs * len(self.weight_decays)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import math
 import time
 from collections.abc import Callable
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from filelock import FileLock
 
 from harness.data_folder import data_folder
 from harness.errors import StoreError
+from harness.errors import TrainingError
 from harness.store import storage_errors
 from harness.store import write_json
 from harness.store import write_whole
@@ -92,6 +94,8 @@ class SearchRecord:
         self._method: Method | None = None
         #: Epochs that the method in memory has made.
         self._made = 0
+        #: A method that was made again in memory, behind the number of epochs that it has made.
+        self._again: tuple[int, Method] | None = None
         self._epochs: list[Epoch] = []
 
     def epoch(self, number: int) -> Epoch:
@@ -99,6 +103,7 @@ class SearchRecord:
 
         Raises:
             StoreError: The folder cannot be read or written, or is damaged.
+            TrainingError: The training diverged.
         """
         if number >= len(self._epochs):
             self._read()
@@ -107,22 +112,28 @@ class SearchRecord:
         return self._epochs[number]
 
     def method_after(self, number: int) -> Method:
-        """The method with its state after an epoch.
+        """The method with its state after an epoch; what is done with it must leave the state as it is.
 
-        Only the newest state is kept. An earlier one is made again in memory, which takes as long as it took before.
+        Only the newest state is kept on disk. An earlier one is made again in memory, which takes as long as it took
+        before, and is gone on from where a later one is asked for next.
 
         Raises:
             StoreError: See :meth:`epoch`; or what is made again differs from what is on disk.
+            TrainingError: See :meth:`epoch`.
         """
         self.epoch(number)
         with self._lock():
             method = self._restored()
         if self._made == number + 1:
             return method
-        method = self._make()
-        for earlier in range(number + 1):
-            self._compare(self._timed(method, earlier), earlier)
-        return method
+        made, earlier = (
+            self._again if self._again is not None and self._again[0] <= number + 1 else (0, self._make())
+        )
+        self._again = None
+        for following in range(made, number + 1):
+            self._compare(self._timed(earlier, following), following)
+        self._again = number + 1, earlier
+        return earlier
 
     def _go_on(self, number: int) -> None:
         with self._lock():
@@ -131,8 +142,11 @@ class SearchRecord:
             if number < len(self._epochs):
                 return
             method = self._restored()
+            # What is interrupted in the middle of an epoch is in no state to be gone on from.
+            self._method = None
             for following in range(self._made, number + 1):
                 self._make_epoch(method, following)
+            self._method = method
 
     def _make_epoch(self, method: Method, number: int) -> None:
         made = self._timed(method, number)
@@ -148,6 +162,11 @@ class SearchRecord:
         with reproducible(self._threads):
             began = time.perf_counter()
             metrics = method.epoch(number)
+            if wrong := [name for name, value in metrics.items() if not math.isfinite(value)]:
+                raise TrainingError(
+                    f"the supernet of this {self._head['method']} search diverged in epoch {number + 1}: its "
+                    f"{wrong[0]} is {metrics[wrong[0]]}. Lower the learning rates, or what else was set."
+                )
             _synchronise(method)
             trained = time.perf_counter()
             arch = method.read(number)
@@ -168,15 +187,14 @@ class SearchRecord:
         with storage_errors(file):
             content = file.read_bytes() if file.exists() else None
         if content is None:
-            if self._method is None or self._made:
-                self._method, self._made = self._make(), 0
-            return self._method
+            self._made = 0
+            return self._make()
         if self._method is not None and self._made == len(self._epochs):
             return self._method
         digest, content = content[:_DIGEST], content[_DIGEST:]
         if hashlib.sha256(content).digest() != digest:
             raise StoreError(f"{file}: this checkpoint is damaged; delete it, and the search begins anew.")
-        checkpoint = torch.load(io.BytesIO(content), weights_only=True)
+        checkpoint = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         epochs = self._epochs_of(json.loads(checkpoint["epochs"]))
         method = self._make()
         method.load(checkpoint["state"], len(epochs) - 1)

@@ -11,6 +11,8 @@ from itertools import islice
 from typing import TYPE_CHECKING
 from typing import Any
 
+from filelock import FileLock
+
 from baselines.one_shot.record import reproducible
 from baselines.one_shot.strategy import OneShot
 from harness import registry
@@ -19,6 +21,7 @@ from harness.errors import SpecError
 from harness.proxies import ProxyScore
 from harness.ranking.scorer import Scorer
 from harness.store import JsonLines
+from harness.store import storage_errors
 
 if TYPE_CHECKING:
     from baselines.one_shot.record import SearchRecord
@@ -37,7 +40,7 @@ class InheritedWeights(Scorer):
     For most methods that is the accuracy with the weights of the supernet, on images of the half that architectures are
     judged on (Bender et al., ICML 2018; Yu et al., ICLR 2020, who ask how well it ranks); for RLNAS an angle. The
     search is made here, from the strategy's settings and the seed. Several scorers of one search at different epochs
-    train it once, if no later epoch was made before.
+    train it once; epochs before those that were made already are trained again.
 
     The seconds of a score are those of the comparison and, in equal shares, those of the training up to its epoch.
 
@@ -64,6 +67,14 @@ class InheritedWeights(Scorer):
                 n for n in registry.names("strategy") if issubclass(registry.load("strategy", n), OneShot)
             ]
             raise SpecError(f"strategy {strategy!r} shares no weights; those that do: {', '.join(others)}.")
+        if not cls.ranks:
+            raise SpecError(
+                f"strategy {strategy!r} has no supernet in the end that all architectures have trained weights in."
+            )
+        if "dataset" in (settings or {}):
+            raise SpecError("settings: the data set is that of the ranking's benchmark; leave `dataset` out.")
+        if seed < 0:
+            raise SpecError(f"seed must not be negative: {seed}.")
         arguments = checked_arguments(cls, f"strategy {strategy!r}", settings or {})
         self._strategy: OneShot = cls(**arguments, seed=seed)
         self.epoch = self._strategy.training.epochs if epoch is None else epoch
@@ -125,8 +136,11 @@ def _scored(
 ) -> list[ProxyScore]:
     """The scores, kept in the folder of the search as they are made."""
     space = benchmark.space
-    search.folder.mkdir(parents=True, exist_ok=True)
-    with closing(JsonLines(search.folder / f"scores-{scorer.epoch}.jsonl")) as lines:
+    file = search.folder / f"scores-{scorer.epoch}.jsonl"
+    with storage_errors(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+    # Of two rankings one waits for the other, and finds its scores.
+    with FileLock(file.with_suffix(".lock")), closing(JsonLines(file)) as lines:
         known = {row["ncode"]: (row["score"], row["seconds"]) for row in lines.rows}
         missing = iter([arch for arch in dict.fromkeys(architectures) if space.ncode(arch) not in known])
         method = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 from typing import ClassVar
@@ -10,6 +10,7 @@ from typing import ClassVar
 from baselines.one_shot.bilevel import Recipe
 from baselines.one_shot.darts import GradientBased
 from baselines.one_shot.edges import Gumbel
+from baselines.one_shot.training import PLAIN
 from baselines.one_shot.training import Settings
 from harness.errors import SpecError
 
@@ -32,7 +33,7 @@ class SNAS(GradientBased):
         SpecError: A temperature is not above 0.
     """
 
-    settings: ClassVar[Settings] = Settings(epochs=150)
+    settings: ClassVar[Settings] = replace(PLAIN, epochs=150)
 
     def __init__(
         self, *, first_temperature: float = 1.0, last_temperature: float = 0.03, **options: Any
@@ -47,9 +48,6 @@ class SNAS(GradientBased):
         return Recipe(
             partial(Gumbel, temperatures=temperatures, schedule="exponential", hard=False), joint=True
         )
-
-    def own_settings(self) -> Mapping[str, Any]:
-        return {**super().own_settings(), "temperatures": [self.first_temperature, self.last_temperature]}
 
 
 def check_temperatures(strategy: GradientBased, *temperatures: float) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -44,6 +43,3 @@ class SPOS(Evolutionary):
 
     def method(self, context: Context) -> EvolvedPaths:
         return EvolvedPaths(context, self.breeding, samples=self.samples, judged_images=self.judged_images)
-
-    def own_settings(self) -> Mapping[str, Any]:
-        return {**super().own_settings(), "judged_images": self.judged_images}

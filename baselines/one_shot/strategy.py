@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 from typing import ClassVar
 from typing import Literal
+from typing import Self
 from typing import get_args
 
 import torch
@@ -18,6 +19,7 @@ from baselines.one_shot.data import SearchData
 from baselines.one_shot.record import SearchRecord
 from baselines.one_shot.training import Context
 from baselines.one_shot.training import Settings
+from harness.arguments import default_arguments
 from harness.errors import SpaceError
 from harness.errors import SpecError
 from harness.history import Exhausted
@@ -34,6 +36,23 @@ if TYPE_CHECKING:
     from harness.spaces import SearchSpace
 
 Precision = Literal["float32", "bfloat16"]
+
+
+#: Arguments of every method, which a search is known by in another form, or not at all.
+_COMMON = frozenset(
+    {
+        *(
+            "epochs",
+            "batch_size",
+            "learning_rate",
+            "architecture_learning_rate",
+            "images",
+            "train_images",
+            "size",
+        ),
+        *("dataset", "device", "precision", "threads", "space", "seed"),
+    }
+)
 
 
 class OneShot(Strategy):
@@ -71,10 +90,19 @@ class OneShot(Strategy):
     """
 
     uses_scores = False
+    #: Whether the weights of its supernet can rank architectures that it does not return.
+    ranks: ClassVar[bool] = True
     #: Those of the method's source on NAS-Bench-201, or nearest to it.
     settings: ClassVar[Settings] = Settings()
     #: Counts changes of the method: searches of an earlier one are not gone on with.
     version: ClassVar[int] = 1
+    _arguments: Mapping[str, Any]
+
+    def __new__(cls, *_: Any, **arguments: Any) -> Self:
+        made = super().__new__(cls)
+        # Whatever a method of anyone's adds to these decides its search.
+        made._arguments = {**default_arguments(cls), **arguments}
+        return made
 
     def __init__(
         self,
@@ -136,6 +164,18 @@ class OneShot(Strategy):
             if value is not None and value < 1:
                 raise SpecError(f"{type(self).__name__}: {key} must be at least 1, not {value}.")
 
+    def require_learning(self, warm_up: int, epochs: int) -> None:
+        """Refuse a search that ends before it begins to learn an architecture.
+
+        Raises:
+            SpecError: Says so.
+        """
+        if warm_up >= epochs:
+            raise SpecError(
+                f"{type(self).__name__}: {warm_up} epochs of {epochs} train weights alone, and none is left for the "
+                "architecture; lower warm_up, or raise epochs."
+            )
+
     @abstractmethod
     def method(self, context: Context) -> Method:
         """The method at its beginning.
@@ -144,17 +184,15 @@ class OneShot(Strategy):
             context: What it works with.
         """
 
-    def own_settings(self) -> Mapping[str, Any]:
-        """What decides the search beyond the settings of all methods, as JSON values."""
-        return {}
-
     def check(self, space: SearchSpace, dataset: str) -> None:
         dataset = dataset if self.dataset is None else self.dataset
         if not isinstance(space, CellSpace):
             raise SpecError(
                 f"{type(self).__name__} shares weights between the edges of a cell, and search space {space.name!r} "
-                "has no cells."
+                "has no cells; in a bare study, pass a space that has, such as `space=NASBench201Space()`."
             )
+        if not dataset:
+            raise SpecError(f"{type(self).__name__}: a bare study knows no data set; pass `dataset`.")
         try:
             space.full_size(self.size)
         except SpaceError as error:
@@ -201,7 +239,7 @@ class OneShot(Strategy):
             "class": f"{cls.__module__}:{cls.__qualname__}",
             "version": self.version,
             "settings": dataclasses.asdict(self.training),
-            "own": dict(self.own_settings()),
+            "own": {key: value for key, value in self._arguments.items() if key not in _COMMON},
             "images": images.digest,
             "train_images": self.train_images,
             "size": space.full_size(self.size),
@@ -247,6 +285,8 @@ class OneShot(Strategy):
             try:
                 search = self.search(space, dataset)
             except SpecError as error:
+                if isinstance(space, CellSpace) and dataset:
+                    raise
                 # In a bare Optuna study nothing is known of a data set, and the space may be any.
                 raise Exhausted(str(error)) from None
             self._searches[key] = search, self.length(space)

@@ -32,10 +32,13 @@ _CLIP = 5.0
 class Settings:
     """Published settings of a method; the defaults are those of DARTS on NAS-Bench-201 (Dong and Yang 2020).
 
+    :data:`PLAIN` are those of most other code for that space, which comes from the code of DARTS itself.
+
     Attributes:
         epochs: Passes over half of the training images.
         batch_size: Images of a step.
-        learning_rate: Of the weights, at the beginning; stochastic gradient descent with Nesterov momentum 0.9.
+        learning_rate: Of the weights, at the beginning; stochastic gradient descent with momentum 0.9.
+        nesterov: Whether that momentum is Nesterov's.
         last_learning_rate: Of the weights, at the end of a cosine.
         weight_decay: Of the weights.
         architecture_learning_rate: Of what is learned of architectures; Adam with betas 0.5 and 0.999.
@@ -45,10 +48,15 @@ class Settings:
     epochs: int = 50
     batch_size: int = 64
     learning_rate: float = 0.025
+    nesterov: bool = True
     last_learning_rate: float = 0.001
     weight_decay: float = 5e-4
     architecture_learning_rate: float = 3e-4
     architecture_weight_decay: float = 1e-3
+
+
+#: Weight decay 0.0003 and plain momentum.
+PLAIN = Settings(weight_decay=3e-4, nesterov=False)
 
 
 @dataclass(frozen=True)
@@ -120,7 +128,7 @@ class WeightOptimizer:
             self._weights,
             lr=settings.learning_rate,
             momentum=0.9,
-            nesterov=True,
+            nesterov=settings.nesterov,
             weight_decay=settings.weight_decay,
         )
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from functools import partial
 
 import pytest
 import torch
@@ -16,7 +18,10 @@ from baselines.one_shot.darts import DARTS
 from baselines.one_shot.darts_minus import DARTSMinus
 from baselines.one_shot.darts_pt import DARTSPT
 from baselines.one_shot.drnas import DrNAS
+from baselines.one_shot.edges import Dirichlet
+from baselines.one_shot.edges import Sigmoid
 from baselines.one_shot.edges import Softmax
+from baselines.one_shot.fair_darts import FairDARTS
 from baselines.one_shot.gdas import GDAS
 from baselines.one_shot.oles import OLES
 from baselines.one_shot.p_darts import PDARTS
@@ -110,7 +115,7 @@ class TestDARTS:
                 weight - 0.05 * (gradient + 0.1 * weight + 0.9 * buffer)
                 for weight, gradient, buffer in zip(leaves, gradients, buffers, strict=True)
             ]
-            return float(loss(others, wanted, moved, a))
+            return float(loss(others, wanted, moved, a).detach())
 
         (ours,) = unrolled_gradients(
             weights=weights,
@@ -193,14 +198,43 @@ class TestPCDARTS:
         with pytest.raises(SpecError, match="6 channels cannot be cut into 4 equal parts"):
             PCDARTS(**TINY | {"size": {"channels": 6}}).check(SPACE, "cifar10")
 
+    def test_an_architecture_must_be_learned_at_all(self):
+        with pytest.raises(SpecError, match="15 epochs of 10 train weights alone"):
+            PCDARTS(epochs=10)
+
 
 class TestDrNAS:
-    def test_the_penalty_holds_concentrations_near_one(self):
+    def test_the_divergence_holds_concentrations_near_one(self):
         free, held = (
-            logits_after(DrNAS(penalty=penalty).recipe(), architecture_learning_rate=0.05, epochs=4)
-            for penalty in (0.0, 100.0)
+            logits_after(
+                DrNAS(regulariser="kl", scale=scale).recipe(),
+                architecture_learning_rate=0.05,
+                architecture_weight_decay=0.0,
+                epochs=4,
+            )
+            for scale in (0.0, 10.0)
         )
         assert held.abs().mean() < 0.5 * free.abs().mean()
+
+    def test_one_regulariser_takes_the_place_of_the_other(self):
+        decays = [DrNAS(regulariser=r, scale=0.5).training.architecture_weight_decay for r in ("l2", "kl")]
+        assert decays == [0.5, 0.0]
+        assert DrNAS().recipe().regulariser is None
+
+    def test_a_concentration_is_above_zero_however_small_its_logit(self):
+        edges = Dirichlet(SPACE, torch.Generator().manual_seed(0))
+        with torch.no_grad():
+            edges.logits[0] = torch.tensor([-300.0, -50.0, -17.0, 0.0, 2.0])
+        expected = [0.0, 0.0, math.exp(-17), 1.0, 3.0]
+        assert edges.concentration()[0].tolist() == pytest.approx(expected, abs=1e-16, rel=1e-5)
+        assert (edges.concentration() > 0).all()
+
+
+class TestFairDARTS:
+    def test_the_penalty_pushes_operations_away_from_one_half(self):
+        edges = Sigmoid(SPACE, torch.Generator().manual_seed(0))
+        (gradient,) = torch.autograd.grad(FairDARTS().recipe().regulariser(edges, 0.5), [edges.logits])
+        assert torch.equal(gradient.sign(), -edges.logits.detach().sign())
 
 
 class TestBetaDARTS:
@@ -290,26 +324,55 @@ class TestPerturbationBasedSelection:
 
     def test_what_stays_is_what_is_missed_most(self):
         search = self.made(until=1)
+        search._projects = True
         edge = search._order[0]
-        accuracies = [search.accuracy_without(edge, choice) for choice in range(5)]
+        left = [search.without(edge, choice) for choice in range(5)]
         search._decide(edge)
-        assert accuracies[search.decided[edge]] == min(accuracies)
+        assert left[search.decided[edge]] == min(left)
         gates = search.gates(1.0, torch.Generator())
         assert gates.weights[edge].tolist() == [float(choice == search.decided[edge]) for choice in range(5)]
+
+    @pytest.mark.parametrize(
+        "strategy", [GDAS, SNAS, DrNAS, PCDARTS, DARTSMinus, BetaDARTS, FairDARTS, partial(SDARTS, steps=1)]
+    )
+    def test_every_search_can_end_so(self, strategy):
+        """Nothing is sampled then: each gate matters, and a decided edge hands on its operation alone."""
+        made = strategy(**TINY | {"size": {"channels": 8}}, selection="perturbation", tuning=1, epochs=16)
+        larger = dataclasses.replace(context(epochs=16), size={"channels": 8, "cells": 1})
+        search = made.method(larger)
+        search._projects = True
+        train, _ = first_batches(search)
+        with torch.no_grad():
+            gates = search.gates(1.0, torch.Generator())
+            whole = search.supernet(train.images, gates)
+            for edge in range(6):
+                for choice in range(1, 5):
+                    weights = gates.weights.clone()
+                    weights[edge, choice] = 0.0
+                    closed = search.supernet(train.images, dataclasses.replace(gates, weights=weights))
+                    assert not torch.equal(closed, whole), (edge, choice)
+            search.decided = dict(enumerate([3, 1, 2, 4, 3, 1]))
+            decided = search.supernet(train.images, search.gates(1.0, torch.Generator()))
+            path = search.supernet.path([3, 1, 2, 4, 3, 1])
+            edges = search.edges.expected().edges
+            torch.testing.assert_close(
+                decided, search.supernet(train.images, dataclasses.replace(path, edges=edges))
+            )
 
     def test_it_is_not_the_strongest_operation_that_is_returned(self):
         search = self.made()
         assert search.read(5) == Architecture([search.decided[edge] for edge in range(6)])
         assert search.read(5) != search.edges.architecture()
 
-    def test_tuning_trains_weights_alone(self):
+    def test_between_two_edges_the_search_goes_on_at_a_tenth_of_the_rate(self):
         search = self.made(until=1)
-        logits, weights = (
-            search.edges.logits.detach().clone(),
-            search.supernet.state_dict()["network.classifier.weight"].clone(),
-        )
+        logits = search.edges.logits.detach().clone()
         search.epoch(1)
-        assert torch.equal(search.edges.logits, logits)
+        assert search.optimizer.learning_rate == pytest.approx(0.0025)
+        open_edges = [edge for edge in range(6) if edge not in search.decided]
+        assert (search.edges.logits.detach()[open_edges] != logits[open_edges]).any()
+        weights = search.supernet.state_dict()["network.classifier.weight"].clone()
+        search.epoch(2)
         assert not torch.equal(search.supernet.state_dict()["network.classifier.weight"], weights)
 
 
@@ -337,16 +400,34 @@ class TestPDARTS:
         assert [edge for edge, choice in enumerate(arch) if choice == SKIP] == [4, 5]
 
     def test_identities_are_dropped_less_and_less(self):
-        search = PDARTS(**TINY, epochs=3, warm_up=0, dropouts=(0.8, 0.0, 0.0)).method(context(epochs=3))
-        generator = torch.Generator().manual_seed(0)
+        strategy = PDARTS(**TINY, epochs=30, warm_up=4, dropouts=(0.8, 0.0, 0.0))
+        search = strategy.method(context(epochs=30))
 
-        def dropped(progress):
-            return sum(
-                int((search.gates(progress, generator).weights[:, SKIP] == 0).sum()) for _ in range(100)
-            )
+        def dropped(epoch):
+            generator = torch.Generator().manual_seed(0)
+            gates = [search.gates(epoch / 30, generator).weights[:, SKIP] for _ in range(100)]
+            return float((torch.stack(gates) == 0).float().mean())
 
-        assert dropped(0.0) / 600 == pytest.approx(0.8, abs=0.05)
-        assert dropped(0.33) / 600 == pytest.approx(0.8 / 2.69, abs=0.06)
+        # Ten epochs a stage: linearly while weights warm up, then by exp(-0.2) each.
+        expected = {0: 0.8 * 0.9, 3: 0.8 * 0.6, 4: 0.8, 9: 0.8 * math.exp(-1.0)}
+        assert {epoch: dropped(epoch) for epoch in expected} == pytest.approx(expected, abs=0.06)
+
+    def test_what_is_gone_is_not_returned(self):
+        search = PDARTS(**TINY, epochs=3, warm_up=0, identities=0).method(context(epochs=3))
+        search.left = [[SKIP]] * 6
+        assert search.read(0) == Architecture([SKIP] * 6)
+
+    @pytest.mark.parametrize(
+        ("options", "message"),
+        [
+            ({"kept": [2, 3]}, "kept are numbers from 1 that do not grow"),
+            ({"kept": [3]}, "an entry per stage"),
+            ({"epochs": 30, "warm_up": 10}, "10 epochs of 10 train weights alone"),
+        ],
+    )
+    def test_stages_that_make_no_sense_are_refused(self, options, message):
+        with pytest.raises(SpecError, match=message):
+            PDARTS(**options)
 
     def test_epochs_are_shared_evenly(self):
         with pytest.raises(SpecError, match="100 epochs cannot be shared evenly by 3 stages"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import threading
@@ -11,11 +12,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from baselines.one_shot.bilevel import Bilevel
 from baselines.one_shot.darts import DARTS
 from baselines.one_shot.strategy import OneShot
 from harness import registry
 from harness.errors import SpecError
 from harness.errors import StoreError
+from harness.errors import TrainingError
 from harness.spaces import SearchSpace
 from tests.baselines.one_shot import SPACE
 from tests.baselines.one_shot import TINY
@@ -170,6 +173,72 @@ def test_a_state_that_is_gone_is_made_again():
     assert same(dict(search().method_after(0).state()["supernet"]), state)
     # What is on disk is still the newest.
     assert search().epoch(3)
+
+
+def test_states_that_are_made_again_go_on_from_each_other():
+    record = search()
+    record.epoch(3)
+    made = []
+    make = record._make
+    record._make = lambda: made.append(1) or make()
+    states = [
+        same(record.method_after(number).state(), search().method_after(number).state())
+        for number in (0, 1, 2)
+    ]
+    assert states == [True] * 3
+    assert len(made) == 1
+
+
+def test_an_epoch_that_is_interrupted_leaves_nothing_behind(monkeypatch):
+    """As in a notebook: the process lives on, and so does the strategy."""
+    whole = search()
+    expected = [whole.epoch(number).metrics for number in range(3)]
+    shutil.rmtree(whole.folder)
+    record = search()
+    step = Bilevel.step
+    calls = iter(range(100))
+
+    def interrupted(*arguments):
+        if next(calls) in (1, 4):
+            raise KeyboardInterrupt
+        return step(*arguments)
+
+    monkeypatch.setattr(Bilevel, "step", interrupted)
+    for number in (0, 1):
+        with pytest.raises(KeyboardInterrupt):
+            record.epoch(number)
+        record.epoch(number)
+    record.epoch(2)
+    assert [record.epoch(number).metrics for number in range(3)] == expected
+
+
+def test_a_search_that_diverges_says_so_and_is_not_kept():
+    record = search(darts(learning_rate=1e9))
+    with pytest.raises(
+        TrainingError, match=r"DARTS search diverged in epoch \d: its loss is nan. Lower the learning"
+    ):
+        record.epoch(3)
+    assert not any("nan" in file.read_text().lower() for file in record.folder.glob("search.json"))
+
+
+def test_settings_that_a_method_adds_decide_its_folder():
+    class Halved(DARTS):
+        """DARTS with an argument of its own."""
+
+        def __init__(self, *, share: float = 0.5, **options):
+            super().__init__(**options)
+            self.share = share
+
+    folders = {
+        search(made).folder
+        for made in (
+            Halved(**TINY, seed=0),
+            Halved(**TINY, seed=0, share=0.5),
+            Halved(**TINY, seed=0, share=0.25),
+            DARTS(**TINY, seed=0),
+        )
+    }
+    assert len(folders) == 3
 
 
 def test_two_that_want_one_search_make_it_once():

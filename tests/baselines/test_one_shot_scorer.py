@@ -14,7 +14,11 @@ from harness.ranking.scorer import Resources
 from tests.baselines.one_shot import SPACE
 from tests.baselines.one_shot import TINY
 
-SETTINGS = TINY | {"epochs": 3, "learning_rate": 0.1, "train_images": 400}
+SETTINGS = {key: value for key, value in TINY.items() if key != "dataset"} | {
+    "epochs": 3,
+    "learning_rate": 0.1,
+    "train_images": 400,
+}
 ARCHS = [SPACE.from_index(rank) for rank in range(0, 15_625, 800)]
 
 
@@ -47,7 +51,7 @@ def rsps(**arguments):
 def test_scores_are_those_of_the_search_after_its_epoch(table):
     seen = []
     found = scored(table, first=rsps(epoch=1), last=rsps(), seen=seen)
-    strategy = registry.load("strategy", "rsps")(**SETTINGS, samples=4, seed=0)
+    strategy = registry.load("strategy", "rsps")(**SETTINGS, samples=4, seed=0, dataset="cifar10")
     search = strategy.search(SPACE, "cifar10")
     for label, epoch in (("last", 3), ("first", 1)):
         expected = search.method_after(epoch - 1).scores(ARCHS)
@@ -102,6 +106,9 @@ def test_identity_is_the_search_and_the_epoch(table):
         ({"strategy": "darts", "settings": {"depth": 3}}, "unknown setting of strategy 'darts'"),
         ({"strategy": "darts", "settings": {"epochs": 0}}, "epochs must be at least 1"),
         ({"strategy": "darts", "epoch": 0}, "epoch must be at least 1"),
+        (rsps(seed=-1), "seed must not be negative"),
+        ({"strategy": "darts", "settings": {"dataset": "cifar100"}}, "the data set is that of the ranking's"),
+        ({"strategy": "p_darts"}, "'p_darts' has no supernet in the end that all architectures"),
         (rsps(epoch=4), "epoch 4 is beyond the 3 epochs of the search"),
     ],
 )
