@@ -587,16 +587,10 @@ def test_arguments_out_of_range_are_refused(make, text):
         make()
 
 
-def test_settings_decide_the_search():
-    assert RSPS().own_settings() == {"samples": 100, "judged_images": 512}
-    assert SPOS().own_settings() == {
-        "generations": 20,
-        "population": 50,
-        "parents": 10,
-        "mutation": 0.1,
-        "samples": 10,
-        "judged_images": None,
-    }
-    assert RLNAS().own_settings()["population"] == 100
+def test_defaults_are_those_of_the_sources():
+    assert (RSPS().samples, RSPS().judged_images) == (100, 512)
+    spos = SPOS().breeding
+    assert (spos.generations, spos.population, spos.parents, spos.mutation) == (20, 50, 10, 0.1)
+    assert (RLNAS().breeding.population, RLNAS().breeding.parents) == (100, 30)
     assert RLNAS().length(SPACE) == 270
     assert ENAS().training.last_learning_rate == 0.0005

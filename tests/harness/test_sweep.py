@@ -20,6 +20,7 @@ from tests.harness.command import refused
 from tests.harness.command import start
 from tests.harness.results import statuses
 from tests.harness.results import trajectories
+from tests.strategy_checks import STRATEGIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -82,14 +83,16 @@ def strike(file: Path, results: Path, longest: float, *, group: bool, seed: int)
 
 
 def test_kills_at_random_moments_change_nothing(tmp_path: Path) -> None:
-    # Those that need a model have a test of their own, `bohb` needs a table with several fidelities, and the proxies of
-    # `proxy_ensemble` need images.
-    strategies = [
-        name
-        for name in registry.names("strategy")
-        if name not in {"bohb", "proxy_ensemble"} and not registry.load("strategy", name).model_parameters
-    ]
+    # Those that need a model have a test of their own, and `bohb` needs a table with several fidelities. The proxies of
+    # `proxy_ensemble`, and those that train a supernet, need images.
+    strategies = []
+    for name in registry.names("strategy"):
+        cls = registry.load("strategy", name)
+        if name not in {"bohb", "proxy_ensemble"} and not cls.model_parameters and cls.uses_scores:
+            strategies.append(name)
     strategies.append("{name: proxy_ensemble, proxies: [flops]}")
+    tiny = next(case.params for case in STRATEGIES if case.name == "darts")
+    strategies.append(json.dumps({"name": "darts", **tiny}))
     size = {"strategies": ", ".join(strategies), "seeds": 2, "budget": "trials: 250"}
     whole = write(tmp_path, "whole", **size)  # type: ignore[arg-type]
     cut = write(tmp_path, "cut", **size)  # type: ignore[arg-type]
