@@ -1,0 +1,6 @@
+"""Traffic on road networks: official data sets that were imported, and a synthetic one that is always there."""
+
+from harness.traffic.trafficset import STEPS_PER_DAY
+from harness.traffic.trafficset import TrafficSet
+
+__all__ = ["STEPS_PER_DAY", "TrafficSet"]
