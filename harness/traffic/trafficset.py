@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+from typing import Any
+
+import numpy as np
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 #: Five-minute steps of a day; all data sets have this interval.
@@ -51,3 +55,37 @@ class TrafficSet:
     def sensors(self) -> int:
         """Number of sensors: nodes of the graph."""
         return int(self.values.shape[1])
+
+
+def make_traffic_set(
+    name: str,
+    *,
+    dataset: str,
+    quantity: str,
+    unit: str,
+    values: NDArray[Any],
+    clock: NDArray[Any],
+    adjacency: NDArray[Any],
+    source: str,
+) -> TrafficSet:
+    """A traffic set of these arrays, with its digest; the arguments are the attributes of :class:`TrafficSet`.
+
+    The arrays are copied. Equal numbers give equal digests, whatever their type and order in memory were.
+    """
+    measured = np.array(values, dtype="<f4", order="C")
+    # A missing value, and a zero, can be written in several ways.
+    measured[np.isnan(measured)] = np.nan
+    measured += np.float32(0)
+    arrays = {
+        "values": measured,
+        "clock": np.array(clock, dtype="<i8", order="C"),
+        "adjacency": np.array(adjacency, dtype="<f4", order="C") + np.float32(0),
+    }
+    content: dict[str, Any] = {"dataset": dataset, "quantity": quantity, "unit": unit}
+    for what, array in arrays.items():
+        array.flags.writeable = False
+        content[what] = [array.shape, hashlib.sha256(array.data).hexdigest()]
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return TrafficSet(
+        name=name, dataset=dataset, quantity=quantity, unit=unit, source=source, digest=digest, **arrays
+    )

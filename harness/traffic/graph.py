@@ -1,0 +1,65 @@
+"""Weights of road graphs, and what graph convolutions make of them.
+
+All matrices are (nodes, nodes), from the node of the row to that of the column. They are computed in 64 bits and
+returned in 32.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+#: Weights below this are no edge (Li et al., ICLR 2018, appendix E).
+THRESHOLD = 0.1
+
+
+def gaussian_kernel(distances: NDArray[np.float64], *, threshold: float = THRESHOLD) -> NDArray[np.float32]:
+    """Weights of edges from distances on the road, by a Gaussian kernel with a threshold.
+
+    The weight is exp(-(d / s)²), where s is the standard deviation of all known distances, and 0 where that is below
+    the threshold (Li et al., ICLR 2018, section 4 and appendix E).
+
+    Args:
+        distances: Shape (nodes, nodes), not negative; infinite where none is known. Distances that are all the same
+            have no spread to be compared with: their weights are 1.
+        threshold: The smallest weight that is kept.
+    """
+    known = np.isfinite(distances)
+    spread = np.std(distances[known]) if known.any() else 0.0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        weights = np.exp(-np.square(distances / spread)) if spread else np.where(known, 1.0, 0.0)
+    weights[weights < threshold] = 0.0
+    return weights.astype(np.float32)
+
+
+def normalised(adjacency: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Symmetric normalisation D^-1/2 A D^-1/2 of an undirected graph with self-loops (Kipf and Welling, ICLR 2017).
+
+    Of the two directions between two nodes the mean is taken. Where the diagonal is empty, it becomes 1.
+    """
+    both = np.asarray(adjacency, dtype=np.float64)
+    both = (both + both.T) / 2
+    np.fill_diagonal(both, np.where(np.diag(both) == 0, 1.0, np.diag(both)))
+    scale = 1 / np.sqrt(both.sum(axis=1))
+    return (scale[:, None] * both * scale).astype(np.float32)
+
+
+def transition(adjacency: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Random walks along the edges and against them: D_O^-1 A and D_I^-1 A^T (Li et al., ICLR 2018, section 2.2).
+
+    Rows sum to 1, but those of nodes without an edge in that direction, which stay 0.
+
+    Returns:
+        The forward and the backward transition matrix.
+    """
+    weights = np.asarray(adjacency, dtype=np.float64)
+    return _walk(weights), _walk(weights.T)
+
+
+def _walk(weights: NDArray[np.float64]) -> NDArray[np.float32]:
+    degree = weights.sum(axis=1, keepdims=True)
+    return np.divide(weights, degree, out=np.zeros_like(weights), where=degree > 0).astype(np.float32)
