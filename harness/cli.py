@@ -38,7 +38,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 data_app = typer.Typer(
-    help="Tables of benchmarks and image sets: what is there, and importing official files.",
+    help="Tables of benchmarks, image sets and traffic sets: what is there, and importing official files.",
     no_args_is_help=True,
 )
 app.add_typer(data_app, name="data")
@@ -266,34 +266,52 @@ def doctor(file: ExperimentsArgument = DEFAULT_FILE) -> None:
 
 @data_app.command("status")
 def data_status() -> None:
-    """Every table and image set: where it is, what it holds, whether it is intact."""
+    """Every table, image set and traffic set: where it is, what it holds, whether it is intact."""
     from harness import images
+    from harness import traffic
     from harness.benchmarks import data
     from harness.doctor import data_table
     from harness.doctor import image_table
+    from harness.doctor import traffic_table
 
     console = _console()
     console.print(data_table(data.status()))
     console.print(image_table(images.status()))
+    console.print(traffic_table(traffic.status()))
 
 
 @data_app.command("import")
 def data_import(
-    benchmark: Annotated[str, typer.Argument(help="E.g. nasbench201; or `images`, for an image set.")],
+    benchmark: Annotated[
+        str,
+        typer.Argument(
+            help="E.g. nasbench201; or `images`, for an image set; or `traffic`, for a traffic set."
+        ),
+    ],
     path: Annotated[
         Path,
-        typer.Argument(help="Official archive or folder, .pth, Parquet or CSV; .npz of images."),
+        typer.Argument(
+            help="Official archive or folder, .pth, Parquet or CSV; .npz of images; .h5 or .npz of traffic."
+        ),
     ],
     name: Annotated[
         str | None,
         typer.Option(
             help="What to call it: a table for `source:` in experiments.yaml (official without), an image set for "
-            "`images:` (the data set's own name without).",
+            "`images:`, a traffic set for `dataset:` (the data set's own name without).",
             show_default=False,
         ),
     ] = None,
     dataset: Annotated[
-        str | None, typer.Option(help="For images, the data set that they are of, e.g. cifar10.")
+        str | None,
+        typer.Option(help="For images and traffic, the data set that they are of, e.g. cifar10 or metr-la."),
+    ] = None,
+    adjacency: Annotated[
+        Path | None, typer.Option(help="For traffic, the graph: .pkl of a matrix, or .csv of distances.")
+    ] = None,
+    sensors: Annotated[
+        Path | None,
+        typer.Option(help="For traffic, ids of the sensors, where only a .csv of distances has them."),
     ] = None,
     mapping: Annotated[Path | None, typer.Option(help="YAML file that maps columns (Parquet, CSV).")] = None,
     column: Annotated[
@@ -301,31 +319,40 @@ def data_import(
     ] = None,
     allow_partial: Annotated[bool, typer.Option(help="Accept a table that lacks cells.")] = False,
 ) -> None:
-    """Import a table of a benchmark, or an image set, from its official files. See docs/data.md."""
+    """Import a table of a benchmark, an image set, or a traffic set, from its official files. See docs/data.md."""
     from rich.progress import Progress
 
     from harness.benchmarks import data
     from harness.doctor import data_table
     from harness.doctor import image_table
+    from harness.doctor import traffic_table
     from harness.images import SHAPES
     from harness.images.importing import import_images
+    from harness.traffic.importing import import_traffic
+    from harness.traffic.official import OFFICIAL
 
     console = _console()
+    if benchmark != "traffic" and (adjacency or sensors):
+        raise SpecError("--adjacency and --sensors are for traffic.")
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task(f"reading {path.name}", total=None)
 
         def progress(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
 
+        for_tables = bool(mapping or column or allow_partial)
         if benchmark == "images":
-            if dataset is None:
-                raise SpecError(f"images are imported for a data set; give --dataset: {', '.join(SHAPES)}.")
-            if mapping or column or allow_partial:
-                raise SpecError("--mapping, --column and --allow-partial are for tables, and not for images.")
+            dataset = _imported_for(benchmark, dataset, SHAPES, for_tables)
             shown = image_table([import_images(path, dataset=dataset, name=name, progress=progress)])
+        elif benchmark == "traffic":
+            dataset = _imported_for(benchmark, dataset, OFFICIAL, for_tables)
+            imported = import_traffic(path, dataset=dataset, adjacency=adjacency, sensors=sensors, name=name)
+            shown = traffic_table([imported])
         else:
             if dataset is not None:
-                raise SpecError("--dataset is for images; a table holds all data sets of its benchmark.")
+                raise SpecError(
+                    "--dataset is for images and traffic; a table holds all data sets of its benchmark."
+                )
             table = data.import_table(
                 benchmark,
                 path,
@@ -337,6 +364,15 @@ def data_import(
             )
             shown = data_table([table])
     console.print(shown)
+
+
+def _imported_for(kind: str, dataset: str | None, known: Iterable[str], for_tables: bool) -> str:
+    """The data set of an import that needs one, and no option for tables."""
+    if dataset is None:
+        raise SpecError(f"{kind} must be of a known data set; give --dataset: {', '.join(known)}.")
+    if for_tables:
+        raise SpecError(f"--mapping, --column and --allow-partial are for tables, and not for {kind}.")
+    return dataset
 
 
 @transcripts_app.command("export")

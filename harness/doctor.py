@@ -13,6 +13,7 @@ from harness import environment
 from harness import experiment
 from harness import images
 from harness import registry
+from harness import traffic
 from harness.benchmarks import data
 from harness.errors import HarnessError
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from harness.benchmarks.data import TableStatus
     from harness.images import ImageSetStatus
+    from harness.traffic import TrafficSetStatus
 
 _OK, _NOTE, _BAD = "[green]ok[/green]", "[yellow]note[/yellow]", "[red]missing[/red]"
 _OPTIONAL = {"vllm": "serve models with vLLM: pip install 'nas-harness[vllm]'"}
@@ -47,6 +49,7 @@ def examine(file: Path, console: Console) -> bool:
     console.print(checks)
     console.print(data_table(data.status()))
     console.print(image_table(images.status()))
+    console.print(traffic_table(traffic.status()))
     return healthy
 
 
@@ -73,11 +76,21 @@ def data_table(tables: Iterable[TableStatus]) -> Table:
 
 def image_table(sets: Iterable[ImageSetStatus]) -> Table:
     """The state of image sets, for a terminal."""
-    shown = Table("images", "state", "what they are", title="image sets", show_lines=True)
+    return _table_of_sets("images", "image sets", sets)
+
+
+def traffic_table(sets: Iterable[TrafficSetStatus]) -> Table:
+    """The state of traffic sets, for a terminal."""
+    return _table_of_sets("traffic", "traffic sets", sets)
+
+
+def _table_of_sets(kind: str, title: str, sets: Iterable[ImageSetStatus | TrafficSetStatus]) -> Table:
+    shown = Table(kind, "state", "what they are", title=title, show_lines=True)
     for found in sets:
         what = [found.description] if found.description else []
         if found.digest is not None:
-            what.append(f"{found.size_bytes / 1e6:.1f} MB, digest {found.digest[:12]}")
+            size = "made when it is needed" if found.path is None else f"{found.size_bytes / 1e6:.1f} MB"
+            what.append(f"{size}, digest {found.digest[:12]}")
         if found.state != "not imported" and found.path is not None:
             what.append(str(found.path))
         if found.problem is not None:

@@ -179,7 +179,7 @@ def import_table(
     if benchmark not in _BENCHMARKS:
         raise SpecError(
             f"{unknown_name('benchmark with tables', benchmark, _BENCHMARKS)} Image sets are imported with "
-            "`harness data import images PATH --dataset DATASET`."
+            "`harness data import images PATH --dataset DATASET`, traffic sets with `traffic` in place of `images`."
         )
     if not is_name(name) or name == DEFAULT_SOURCE:
         raise SpecError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from typing import Literal
 
@@ -53,7 +54,7 @@ def traffic_path(name: str) -> Path:
 
 
 def load_traffic(name: str) -> TrafficSet:
-    """A traffic set, read in full and verified.
+    """A traffic set, read in full and verified, once as long as its file stays the same.
 
     Args:
         name: ``synthetic``, which is always there, or a traffic set that was imported.
@@ -66,7 +67,14 @@ def load_traffic(name: str) -> TrafficSet:
         return synthetic_set()
     if not is_name(name) or not traffic_path(name).is_file():
         raise SpecError(_absent(name))
-    return read_traffic(traffic_path(name))
+    path = traffic_path(name)
+    found = path.stat()
+    return _read_once(path, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+@lru_cache(maxsize=2)
+def _read_once(path: Path, *_: int) -> TrafficSet:
+    return read_traffic(path)
 
 
 def status() -> list[TrafficSetStatus]:
@@ -110,7 +118,4 @@ def _absent(name: str) -> str:
 
 def _how_to_import(dataset: str) -> str:
     official = OFFICIAL[dataset]
-    return (
-        f"get {official.files} from {official.page}, then "
-        f"`harness data import traffic PATH --dataset {dataset} --adjacency PATH`."
-    )
+    return f"get {official.files} from {official.page}, then `{official.command} --dataset {dataset}`."

@@ -123,7 +123,7 @@ def _spread(adjacency: NDArray[np.float32], days: int, rng: np.random.Generator)
     forward = transition(roads)[0].astype(np.float64)
     begun = rng.normal(0, _DISTURBANCE, (days * STEPS_PER_DAY, len(roads)))
     wave = lfilter([1.0], [1.0, -_PERSISTENCE], begun, axis=0)
-    total = wave.copy()
+    total: NDArray[np.float64] = wave.copy()
     for _ in range(_REACH):
         wave = _PASSED_ON * wave @ forward
         wave = np.concatenate([np.zeros((_DELAY, len(roads))), wave[:-_DELAY]])

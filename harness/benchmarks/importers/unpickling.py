@@ -62,6 +62,20 @@ def load_arrays(file: IO[bytes], where: str) -> dict[str, Any]:
     }
 
 
+def load_list(file: IO[bytes], where: str) -> list[Any]:
+    """Read a pickled list or tuple of plain data and NumPy arrays of numbers, written by Python 2 or 3.
+
+    Texts of Python 2 are bytes. The arrays are read-only.
+
+    Raises:
+        DataError: No pickle, damaged, no list, or it asks for anything else.
+    """
+    loaded = _load(file, where, _ARRAYS, encoding="bytes")
+    if not isinstance(loaded, list | tuple):
+        raise DataError(f"{where} holds a {type(loaded).__name__} and no list. {_AGAIN}")
+    return [value.values if isinstance(value, _Array) else value for value in loaded]
+
+
 class _Float:
     """Stands in for ``numpy.dtype``: the one type of scalar that the archives hold is a 64-bit float."""
 
