@@ -52,7 +52,7 @@ class AngleMetric:
         self._operations = {
             (edge, choice): (
                 _products(before.own_weights(edge, choice), after.own_weights(edge, choice))
-                + _pooling(self._space, choice, channels)
+                + _pooling(self._space, choice, channels, after.dataset)
             )
             for edge in range(len(self._space.edges))
             for choice in range(len(self._space.operations))
@@ -98,11 +98,11 @@ def _products(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> Tens
     return total
 
 
-def _pooling(space: CellSpace, choice: int, channels: int) -> Tensor:
+def _pooling(space: CellSpace, choice: int, channels: int, dataset: str) -> Tensor:
     """What a pooling of so many channels adds to the three products; nothing for other operations."""
     # Only its kind matters: no weights are drawn, which would come from the global generator.
     with torch.device("meta"):
-        operation = space.operation(space.operations[choice], 1)
+        operation = space.operation(space.operations[choice], 1, dataset)
     if not isinstance(operation, nn.AvgPool2d | nn.MaxPool2d):
         return torch.zeros(3, dtype=torch.float64)
     kernel = operation.kernel_size

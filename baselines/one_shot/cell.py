@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 from abc import abstractmethod
 from collections import defaultdict
+from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -59,6 +61,8 @@ class SupernetCell(nn.Module):
         space: The search space.
         channels: Channels of every node.
         holder: Where the gates are.
+        dataset: Data set that the network is for.
+        size: See :meth:`~harness.spaces.CellSpace.operation`.
         partial: Operations see one in so many channels, and the others pass beside them (Xu et al., ICLR 2020,
             "PC-DARTS", section 3.2); channels are shuffled behind every node. 1 shows all.
 
@@ -66,7 +70,15 @@ class SupernetCell(nn.Module):
         channels: Channels of every node.
     """
 
-    def __init__(self, space: CellSpace, channels: int, holder: GateHolder, partial: int = 1) -> None:
+    def __init__(
+        self,
+        space: CellSpace,
+        channels: int,
+        holder: GateHolder,
+        dataset: str,
+        size: Mapping[str, int] | None = None,
+        partial: int = 1,
+    ) -> None:
         super().__init__()
         self._holder = holder
         self._space = space
@@ -79,7 +91,9 @@ class SupernetCell(nn.Module):
         #: By source node and operation; absent edges have nothing to compute.
         self.operations = nn.ModuleDict(
             {
-                f"{source}-{number}": _shared(space, choice, self._seen, edges)
+                f"{source}-{number}": _shared(
+                    functools.partial(space.operation, choice, self._seen, dataset, size), edges
+                )
                 for source, edges in self._outgoing.items()
                 for number, choice in enumerate(space.operations)
                 if choice != space.absent
@@ -244,8 +258,8 @@ class Separate(SharedOperation):
         return torch.stack([torch.stack([value.sum() for value in own]).sum() for own in edges])
 
 
-def _shared(space: CellSpace, choice: str, channels: int, edges: Sequence[int]) -> SharedOperation:
-    operation = space.operation(choice, channels)
+def _shared(make: Callable[[], nn.Module], edges: Sequence[int]) -> SharedOperation:
+    operation = make()
     if not any(True for _ in operation.parameters()):
         return WithoutWeights(operation)
     match list(operation.children()):
@@ -255,4 +269,4 @@ def _shared(space: CellSpace, choice: str, channels: int, edges: Sequence[int]) 
             nn.BatchNorm2d(eps=eps),
         ]:
             return Convolutions(convolution, edges, eps)
-    return Separate({edge: space.operation(choice, channels) for edge in edges})
+    return Separate({edge: make() for edge in edges})

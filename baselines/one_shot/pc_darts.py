@@ -57,7 +57,7 @@ class PCDARTS(GradientBased):
     def check(self, space: SearchSpace, dataset: str) -> None:
         super().check(space, dataset)
         try:
-            channels = space.full_size(self.size).get("channels", self.partial)
+            channels = space.full_size(self.size, dataset).get("channels", self.partial)
         except SpaceError as error:
             raise SpecError(f"size: {error}") from None
         if channels % self.partial:

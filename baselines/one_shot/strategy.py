@@ -194,7 +194,7 @@ class OneShot(Strategy):
         if not dataset:
             raise SpecError(f"{type(self).__name__}: a bare study knows no data set; pass `dataset`.")
         try:
-            space.full_size(self.size)
+            space.full_size(self.size, dataset)
         except SpaceError as error:
             raise SpecError(f"size: {error}") from None
         available = len(load_images(self.images or dataset, dataset).train_images)
@@ -242,7 +242,7 @@ class OneShot(Strategy):
             "own": {key: value for key, value in self._arguments.items() if key not in _COMMON},
             "images": images.digest,
             "train_images": self.train_images,
-            "size": space.full_size(self.size),
+            "size": space.full_size(self.size, dataset),
             "device": self.device.type,
             "precision": self.precision,
             "threads": self.threads,
@@ -266,7 +266,7 @@ class OneShot(Strategy):
         return Context(
             space=space,
             dataset=dataset,
-            size=space.full_size(self.size),
+            size=space.full_size(self.size, dataset),
             data=data,
             settings=self.training,
             seed=self._entropy,

@@ -50,11 +50,14 @@ class Supernet(nn.Module):
     ) -> None:
         super().__init__()
         self.space = space
+        self.dataset = dataset
         self._holder = GateHolder()
         # Drawn below: what PyTorch would draw here comes from the global generator.
         with torch.device("meta"):
             network = space.stack(
-                lambda channels: SupernetCell(space, channels, self._holder, partial), dataset, size
+                lambda channels: SupernetCell(space, channels, self._holder, dataset, size, partial),
+                dataset,
+                size,
             )
         self.network = network.to_empty(device="cpu")
         _use_batch_statistics(self.network)

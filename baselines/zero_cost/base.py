@@ -144,7 +144,7 @@ class NetworkProxy(Proxy):
             "batch_size": self._setup.batch_size,
             "repeats": self._setup.repeats,
             "seed": self.seed,
-            "size": space.full_size(self.size),
+            "size": space.full_size(self.size, dataset),
             "device": self._device.type,
         }
 

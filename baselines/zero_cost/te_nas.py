@@ -102,7 +102,7 @@ class LinearRegions(NetworkProxy):
                 f"linear_regions shows patches to a cell of NAS-Bench-201, and search space {space.name!r} has none."
             )
         super().check(space, dataset)
-        if space.full_size(self.size)["channels"] != 1:
+        if space.full_size(self.size, dataset)["channels"] != 1:
             raise SpecError("linear_regions shows patches of one colour to a cell: its `channels` must be 1.")
 
     @staticmethod

@@ -63,7 +63,8 @@ class SearchSpace:
 
     Attributes:
         name: Registered name.
-        network_size: What ``size`` of :meth:`build_network` and :meth:`cost` can vary, with the usual values.
+        network_size: What ``size`` of :meth:`build_network` and :meth:`cost` can vary, with values; those of a data set
+            are its :meth:`usual_size`.
 
     Raises:
         SpaceError: A decision has no choice, or the same choice twice.
@@ -251,8 +252,16 @@ class SearchSpace:
         """
         raise SpaceError(f"search space {self.name!r} builds no networks.")
 
-    def full_size(self, size: Mapping[str, int] | None) -> dict[str, int]:
-        """:attr:`network_size` with other values for some of its entries.
+    def usual_size(self, dataset: str) -> Mapping[str, int]:
+        """The size of the network that is trained for a data set: :attr:`network_size`, where all have the same."""
+        return self.network_size
+
+    def full_size(self, size: Mapping[str, int] | None, dataset: str) -> dict[str, int]:
+        """:meth:`usual_size` with other values for some of its entries.
+
+        Args:
+            size: The other values.
+            dataset: Name of the data set.
 
         Raises:
             SpaceError: An entry is unknown, or below 1.
@@ -262,7 +271,7 @@ class SearchSpace:
                 raise SpaceError(unknown_name(f"size of a network of {self.name!r}", key, self.network_size))
             if value < 1:
                 raise SpaceError(f"{key} must be at least 1, not {value}.")
-        return dict(self.network_size) | dict(size or {})
+        return dict(self.usual_size(dataset)) | dict(size or {})
 
     def code(self) -> str | None:
         """The Python code of :meth:`build_network`'s networks, for a language model; ``None`` where there is none."""

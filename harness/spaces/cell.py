@@ -44,12 +44,16 @@ class CellSpace(SearchSpace):
         return 1 + max(target for _, target in self.edges)
 
     @abstractmethod
-    def operation(self, choice: str, channels: int) -> Module:
-        """What an edge applies. It keeps the shape of its input.
+    def operation(
+        self, choice: str, channels: int, dataset: str, size: Mapping[str, int] | None = None
+    ) -> Module:
+        """What an edge applies. It keeps the shape of its input, whose second dimension is that of channels.
 
         Args:
             choice: One of :attr:`operations`.
             channels: Channels of its input and output.
+            dataset: Name of the data set.
+            size: Takes the place of entries of :attr:`network_size`.
         """
 
     @abstractmethod

@@ -125,7 +125,7 @@ class NASBench201Space(CellSpace):
         """
         if dataset not in SHAPES:
             raise SpaceError(unknown_name("data set", dataset, SHAPES))
-        full = self.full_size(size)
+        full = self.full_size(size, dataset)
         width, cells = full["channels"], full["cells"]
         classes, side = SHAPES[dataset]
         parameters, flops, layers = _skeleton_cost(classes, side, width)
@@ -167,9 +167,11 @@ class NASBench201Space(CellSpace):
 
         if dataset not in SHAPES:
             raise SpaceError(unknown_name("data set", dataset, SHAPES))
-        return Network(cell, SHAPES[dataset].classes, **self.full_size(size))
+        return Network(cell, SHAPES[dataset].classes, **self.full_size(size, dataset))
 
-    def operation(self, choice: str, channels: int) -> Module:
+    def operation(
+        self, choice: str, channels: int, dataset: str, size: Mapping[str, int] | None = None
+    ) -> Module:
         """See :meth:`CellSpace.operation`."""
         from harness.networks.nasbench201 import operation
 

@@ -57,7 +57,7 @@ def mixed_naively(cell: SupernetCell, x, weights):
     nodes = [x, *[torch.zeros_like(x)] * 3]
     for edge, (source, target) in enumerate(SPACE.edges):
         for number, choice in enumerate(SPACE.operations):
-            operation = SPACE.operation(choice, x.shape[1]).double()
+            operation = SPACE.operation(choice, x.shape[1], "cifar10").double()
             if choice != "none" and any(True for _ in operation.parameters()):
                 operation[1].weight = nn.Parameter(cell.operations[f"{source}-{number}"].own(edge)["weight"])
             # Nodes are complete before what starts at them: the edges are in the order of their targets.
@@ -67,7 +67,7 @@ def mixed_naively(cell: SupernetCell, x, weights):
 
 def test_a_cell_is_the_weighted_sum_of_all_operations():
     holder = GateHolder()
-    cell = SupernetCell(SPACE, 4, holder).double()
+    cell = SupernetCell(SPACE, 4, holder, "cifar10").double()
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for weight in cell.parameters():
@@ -98,7 +98,7 @@ def test_what_is_not_active_adds_nothing_and_is_not_computed():
 class TestPartialChannels:
     def test_the_other_channels_pass_and_are_shuffled(self):
         holder = GateHolder()
-        cell = SupernetCell(SPACE, 8, holder, partial=4)
+        cell = SupernetCell(SPACE, 8, holder, "cifar10", partial=4)
         # Only 0->3, with a weight of one half, and its operations give nothing.
         edges = torch.tensor([0.0, 0.0, 0.0, 0.5, 0.0, 0.0])
         holder.gates = Gates(torch.zeros(6, 5), edges=edges)
@@ -162,7 +162,7 @@ def test_operations_of_another_kind_have_a_module_per_edge():
         def __init__(self):
             super().__init__({f"{source}->{target}": ("a", "b") for source, target in self.edges})
 
-        def operation(self, choice, channels):
+        def operation(self, choice, channels, dataset, size=None):
             return nn.Conv2d(channels, channels, 1) if choice == "a" else nn.Identity()
 
         def stack(self, cell, dataset, size=None):

@@ -57,7 +57,7 @@ class PlainCell(nn.Module):
         super().__init__()
         self._weights = weights
         self.edges = nn.ModuleList(
-            nn.ModuleList(SPACE.operation(choice, channels) for choice in SPACE.operations)
+            nn.ModuleList(SPACE.operation(choice, channels, "cifar10") for choice in SPACE.operations)
             for _ in SPACE.edges
         )
         for module in self.modules():
