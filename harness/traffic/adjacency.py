@@ -125,7 +125,7 @@ def _read_csv(path: Path) -> Any:
         table = pd.read_csv(path, dtype=str).rename(columns={"cost": "distance"})
     # What pandas raises for what is no text, no table, or empty.
     except (OSError, ValueError) as error:
-        raise DataError(f"--adjacency {path} cannot be read ({error}).") from error
+        raise DataError(f"--adjacency {path} cannot be read ({str(error).strip()}).") from error
     if sorted(table.columns) != ["distance", "from", "to"]:
         raise DataError(
             f"{path} has the columns {', '.join(map(str, table.columns))}; legal are from, to and cost, or distance."

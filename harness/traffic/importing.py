@@ -209,8 +209,8 @@ def _describe_gaps(times: NDArray[np.int64], gaps: NDArray[np.int64]) -> str:
     if not len(gaps):
         return ""
     lost = int(times[-1] - times[0]) + 1 - len(times)
-    several = f" and {len(gaps) - 1:,} others" if len(gaps) > 1 else ""
-    return f" ({lost:,} more are absent, before step {gaps[0]:,}{several})"
+    where = "" if len(gaps) == 1 else f"in {len(gaps):,} gaps, the first "
+    return f" ({lost:,} more are absent, {where}before step {gaps[0]:,})"
 
 
 def _of(part: int, whole: int) -> str:

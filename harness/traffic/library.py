@@ -102,7 +102,7 @@ def status_of(name: str) -> TrafficSetStatus:
 def _describe(traffic: TrafficSet) -> str:
     missing = np.isnan(traffic.values).mean()
     edges = np.count_nonzero(traffic.adjacency) - np.count_nonzero(traffic.adjacency.diagonal())
-    return f"{traffic.source}; {traffic.quantity} in {traffic.unit}, {missing:.1%} missing, {edges:,} edges"
+    return f"{traffic.source}; {traffic.quantity} in {traffic.unit}, {missing:.1%} without a value, {edges:,} edges"
 
 
 def _absent(name: str) -> str:

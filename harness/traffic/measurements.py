@@ -129,9 +129,8 @@ def _text(value: Any) -> str:
 
 def _intervals(times: NDArray[Any], path: Path, official: OfficialTraffic) -> NDArray[np.int64]:
     start = np.datetime64(official.start)
-    intervals: NDArray[np.int64] = (times - start) // _STEP
     irregular = (times - start) % _STEP != np.timedelta64(0)
-    irregular[1:] |= np.diff(intervals) < 1
+    irregular[1:] |= times[1:] <= times[:-1]
     if irregular.any():
         step = int(irregular.argmax())
         before = f" after {_show(times[step - 1])}" if step else ""
@@ -147,6 +146,7 @@ def _intervals(times: NDArray[Any], path: Path, official: OfficialTraffic) -> ND
             f"{path} goes from {_show(times[0])} to {_show(times[-1])}, and {official.title} from {_show(start)} to "
             f"{_show(start + (_length(official) - 1) * _STEP)}{''.join(others)}."
         )
+    intervals: NDArray[np.int64] = (times - start) // _STEP
     return intervals
 
 
@@ -162,7 +162,7 @@ def _length(official: OfficialTraffic) -> int:
 
 
 def _show(time: Any) -> str:
-    return str(time.astype("datetime64[s]")).replace("T", " ")
+    return str(time.astype("datetime64[s]").item() or "no time")
 
 
 # Arrays in an .npz.

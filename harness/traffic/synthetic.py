@@ -11,9 +11,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.signal import lfilter
-from scipy.sparse.csgraph import minimum_spanning_tree
-from scipy.spatial.distance import cdist
 
 from harness import seeding
 from harness.traffic.graph import gaussian_kernel
@@ -84,6 +81,9 @@ def synthetic_traffic(sensors: int, days: int, *, seed: int) -> TrafficSet:
 
 def _roads(sensors: int, rng: np.random.Generator) -> NDArray[np.float32]:
     """Weights of a connected graph of random places, each joined to its nearest; the diagonal is 1."""
+    from scipy.sparse.csgraph import minimum_spanning_tree
+    from scipy.spatial.distance import cdist
+
     places = rng.uniform(size=(sensors, 2))
     # Roads wind, and not the same way in both directions.
     distances = cdist(places, places) * rng.uniform(1, 1.3, (sensors, sensors))
@@ -118,6 +118,8 @@ def _spread(adjacency: NDArray[np.float32], days: int, rng: np.random.Generator)
 
     Each begins at one sensor, decays there, and goes on along the edges.
     """
+    from scipy.signal import lfilter
+
     roads = adjacency.copy()
     np.fill_diagonal(roads, 0)
     forward = transition(roads)[0].astype(np.float64)

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
-import pickle
 import stat
-import struct
 import subprocess
 import sys
 import tarfile
 from pathlib import Path
 from typing import Any
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -31,6 +27,7 @@ from harness.proxies import make_proxy
 from harness.spaces import NASBench201Space
 from tests.harness.command import harness
 from tests.harness.command import refused
+from tests.harness.pickles import pickled
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "images"
 SIDES = {"cifar10": 32, "cifar100": 32, "ImageNet16-120": 16}
@@ -52,35 +49,6 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 # The official files, as small ones.
-
-
-class Python2Pickler(pickle._Pickler):
-    """Writes texts and bytes as strings of Python 2, as the files of CIFAR have them."""
-
-    dispatch: ClassVar[dict[type, Any]] = dict(pickle._Pickler.dispatch)
-
-    def save_string(self, value: str | bytes) -> None:
-        raw = value.encode() if isinstance(value, str) else value
-        if len(raw) < 256:
-            self.write(pickle.SHORT_BINSTRING + bytes([len(raw)]) + raw)  # type: ignore[attr-defined]
-        else:
-            self.write(pickle.BINSTRING + struct.pack("<i", len(raw)) + raw)  # type: ignore[attr-defined]
-        self.memoize(value)  # type: ignore[attr-defined]
-
-    dispatch[str] = dispatch[bytes] = save_string
-
-
-def pickled(content: Any, protocol: int | None) -> bytes:
-    """As Python 3 writes it, or Python 2 (``None``)."""
-    file = io.BytesIO()
-    if protocol is None:
-        Python2Pickler(file, 2).dump(content)
-    else:
-        pickle.dump(content, file, protocol)
-    if protocol == 4:
-        return file.getvalue()
-    # What NumPy 1, and so the official files, call this module.
-    return file.getvalue().replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
 
 
 def batches(dataset: str, images: int = 12) -> dict[str, dict[str, Any]]:
