@@ -13,7 +13,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-#: Weights below this are no edge (Li et al., ICLR 2018, appendix E).
+#: Weights below this are no edge, as in the program of Li et al. (ICLR 2018); their paper has a longest distance.
 THRESHOLD = 0.1
 
 
@@ -21,7 +21,7 @@ def gaussian_kernel(distances: NDArray[np.float64], *, threshold: float = THRESH
     """Weights of edges from distances on the road, by a Gaussian kernel with a threshold.
 
     The weight is exp(-(d / s)²), where s is the standard deviation of all known distances, and 0 where that is below
-    the threshold (Li et al., ICLR 2018, section 4 and appendix E).
+    the threshold (Li et al., ICLR 2018, experiments).
 
     Args:
         distances: Shape (nodes, nodes), not negative; infinite where none is known. Distances that are all the same
@@ -29,10 +29,10 @@ def gaussian_kernel(distances: NDArray[np.float64], *, threshold: float = THRESH
         threshold: The smallest weight that is kept.
     """
     known = np.isfinite(distances)
-    spread = np.std(distances[known]) if known.any() else 0.0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        weights = np.exp(-np.square(distances / spread)) if spread else np.where(known, 1.0, 0.0)
-    weights[weights < threshold] = 0.0
+    if not known.any() or np.ptp(distances[known]) == 0:
+        return known.astype(np.float32)
+    weights: NDArray[np.float64] = np.exp(-np.square(distances / np.std(distances[known])))
+    weights[weights < threshold] = 0
     return weights.astype(np.float32)
 
 
