@@ -155,6 +155,32 @@ def run(
         raise typer.Exit(1)
 
 
+@app.command()
+def tabulate(
+    name: Annotated[str, typer.Argument(help="An entry of `tables` in the experiments file.")],
+    file: FileOption = DEFAULT_FILE,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that train.")] = 2,
+) -> None:
+    """Train every architecture of a space, or a sample, and write a table that serves as a benchmark.
+
+    What is trained already is not trained again: a table that was cut off goes on where it stopped.
+    """
+    from harness import experiment
+    from harness.progress import ScoreProgress
+    from harness.tabulation import make_table
+    from harness.tabulation import plan_table
+
+    console = _console()
+    plan = plan_table(experiment.read_experiments(file), name)
+    with _interruptible(console), ScoreProgress(console) as progress:
+        progress.begin(name)
+        table = make_table(plan, workers=workers, progress=progress.scored)
+    console.print(f"Table: {table.path}", highlight=False, soft_wrap=True)
+    console.print(
+        f"As a benchmark of a sweep: {{name: tabulated, table: {name}}}", highlight=False, markup=False
+    )
+
+
 @app.command("report")
 def make_report(
     folder: Annotated[

@@ -29,6 +29,7 @@ from harness import registry
 from harness import scoring
 from harness.arguments import arguments_model
 from harness.budget import Budget
+from harness.data_folder import is_name
 from harness.entries import LABEL
 from harness.entries import BenchmarkEntry
 from harness.entries import StrategyEntry
@@ -39,6 +40,7 @@ from harness.ranking.entry import Ranking
 from harness.section import Section
 from harness.store import TRANSCRIPTS
 from harness.strategy import Strategy
+from harness.tabulation import Tabulation
 from harness.yaml_file import YamlFile
 
 if TYPE_CHECKING:
@@ -147,6 +149,7 @@ class Experiments(Section):
         replay: How stored replies of models are used; no part of a run's identity.
         tracking: Where runs are tracked.
         models: Language models by name.
+        tables: Tables of trainings that can be made, by name.
         sweeps: Sweeps by name, at least one.
     """
 
@@ -154,7 +157,20 @@ class Experiments(Section):
     replay: Replay = "auto"
     tracking: Tracking = Tracking()
     models: dict[str, ModelEntry] = Field(default_factory=dict)
+    tables: dict[str, Tabulation] = Field(default_factory=dict)
     sweeps: Annotated[dict[str, AnySweep], Field(min_length=1)]
+
+    @field_validator("tables")
+    @classmethod
+    def _names_are_table_names(cls, value: dict[str, Tabulation]) -> dict[str, Tabulation]:
+        for name in value:
+            if not is_name(name):
+                raise PydanticCustomError(
+                    "table_name",
+                    "a table's name names a file: letters, digits, '.', '_' and '-'",
+                    {"key": name},
+                )
+        return value
 
     @field_validator("sweeps")
     @classmethod
@@ -305,6 +321,37 @@ class ExperimentsFile:
         if name not in sweeps:
             raise SpecError(f"{self.path}: {unknown_name('sweep', name, sweeps)}")
         return name, sweeps[name]
+
+    def table(self, name: str) -> Tabulation:
+        """An entry of ``tables`` by name.
+
+        Raises:
+            SpecError: There is none of that name.
+        """
+        tables = self.experiments.tables
+        if name not in tables:
+            raise SpecError(f"{self.path}: {unknown_name('table', name, tables)}")
+        return tables[name]
+
+    def benchmark(self, here: Location, entry: BenchmarkEntry) -> tuple[Named, Benchmark]:
+        """The one benchmark of an entry: its name with arguments, and itself.
+
+        Args:
+            here: Where the file says it.
+            entry: What it says.
+
+        Raises:
+            SpecError: Names file, line and key of what is wrong; among other things, a list of values.
+            DataError: Data that the benchmark needs are missing.
+        """
+        with self.locate(here):
+            cls = registry.load("benchmark", entry.name)
+            expanded = list(entry.expand())
+            if len(expanded) > 1:
+                raise SpecError("here is one benchmark, so a parameter has one value and no list.")
+        params = self.arguments(cls, f"benchmark {entry.name!r}", expanded[0][1], here, BenchmarkEntry)
+        with self.locate(here):
+            return Named(name=entry.name, params=params), scoring.make_benchmark(entry.name, params)
 
     def plan(self, name: str, *, seeds: Sequence[int] | None = None) -> list[RunSpec]:
         """The specs of all runs of a sweep, every part of them checked against what is registered.

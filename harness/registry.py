@@ -1,7 +1,8 @@
 """Names to classes, by entry points: a third party's plug-in needs no change here.
 
 A package registers a class under one of the groups ``harness.strategies``, ``harness.benchmarks``,
-``harness.spaces``, ``harness.proxies``, ``harness.scorers`` or ``harness.models`` in its ``pyproject.toml``.
+``harness.spaces``, ``harness.proxies``, ``harness.references``, ``harness.scorers`` or ``harness.models`` in its
+``pyproject.toml``.
 Nothing is imported until it is used.
 """
 
@@ -16,13 +17,14 @@ from typing import Literal
 from harness.errors import SpecError
 from harness.errors import unknown_name
 
-Kind = Literal["strategy", "benchmark", "space", "proxy", "scorer", "model"]
+Kind = Literal["strategy", "benchmark", "space", "proxy", "reference", "scorer", "model"]
 
 _GROUPS: dict[Kind, str] = {
     "strategy": "harness.strategies",
     "benchmark": "harness.benchmarks",
     "space": "harness.spaces",
     "proxy": "harness.proxies",
+    "reference": "harness.references",
     "scorer": "harness.scorers",
     "model": "harness.models",
 }

@@ -229,6 +229,10 @@ def _go_on(
         ):
             status = search.go(trajectory, timings)
         record["recommendation"] = search.recommendation()
+        if record["recommendation"] is not None:
+            # What reports will read of it, which is no part of the search and of its cost.
+            found = search.space.from_ncode(record["recommendation"]["ncode"])
+            record |= _settled(benchmark, found)
         if search.end is not None:
             record["end"] = search.end
         if search.last_calls:
@@ -251,6 +255,15 @@ def _go_on(
     }
     store.write(record)
     return Outcome(store.path, status, totals.spent.trials, error, gone=gone)
+
+
+def _settled(benchmark: Benchmark, arch: Architecture) -> dict[str, Any]:
+    """What ``run.json`` says of the scores that reports will read of a recommendation."""
+    try:
+        seconds = benchmark.settle(arch)
+    except ScoreError as error:
+        return {"unsettled": str(error), "settle_seconds": round(error.seconds, 6)}
+    return {"settle_seconds": round(seconds, 6)} if seconds else {}
 
 
 def _record(

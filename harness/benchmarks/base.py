@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from typing import Literal
 
+from harness.errors import DataError
+
 if TYPE_CHECKING:
     from harness.spaces import Architecture
     from harness.spaces import SearchSpace
@@ -62,6 +64,7 @@ class Benchmark(ABC):
         digest: Identifies the data behind the scores; a results folder is tied to it.
         source: Where the data come from, for people.
         cost_kind: Whether the GPU seconds of its evaluations are simulated or measured.
+        description: What the data are and what is to be predicted, in a sentence or two; empty where the name says it.
     """
 
     name: str
@@ -73,6 +76,12 @@ class Benchmark(ABC):
     digest: str
     source: str
     cost_kind: CostKind = "simulated"
+    description: str = ""
+
+    @property
+    def measures(self) -> tuple[Metric, ...]:
+        """What :meth:`query` can score: :attr:`reported` first, and whatever else is measured."""
+        return (self.reported,)
 
     @property
     def reported(self) -> Metric:
@@ -102,19 +111,68 @@ class Benchmark(ABC):
         """Whether :meth:`evaluate` can draw one training seed at this fidelity, or knows means alone."""
         return True
 
+    def settle(self, arch: Architecture) -> float:
+        """Make ready what reports will ask of the architecture that a run recommends; tables have it already.
+
+        Called when a search has ended. What it takes is no cost of the search.
+
+        Returns:
+            GPU seconds that it took, when it was made.
+
+        Raises:
+            ScoreError: The architecture cannot be scored.
+        """
+        return 0.0
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Registered names of networks that people designed, and whose scores are known."""
+        return ()
+
+    def query_reference(
+        self, name: str, *, split: str, fidelity: int, seed: int | None = None, measure: str | None = None
+    ) -> float:
+        """A score of one of :attr:`references`, as :meth:`query` has those of architectures.
+
+        Raises:
+            DataError: It is not known.
+        """
+        raise DataError(f"benchmark {self.name!r} knows no score of {name!r}.")
+
     @abstractmethod
-    def query(self, arch: Architecture, *, split: str, fidelity: int, seed: int | None = None) -> float:
-        """A score by name, for reports, in the unit of :attr:`reported`. There is no default split.
+    def query(
+        self,
+        arch: Architecture,
+        *,
+        split: str,
+        fidelity: int,
+        seed: int | None = None,
+        measure: str | None = None,
+    ) -> float:
+        """A score by name, for reports. There is no default split.
 
         Args:
             arch: The architecture.
             split: ``"valid"`` or ``"test"``.
             fidelity: Epochs.
             seed: A training seed that the source has, or ``None`` for the mean over its seeds.
+            measure: Name of one of :attr:`measures`; :attr:`reported` without.
 
         Raises:
             DataError: The source lacks this column; the message says which source has it.
         """
+
+    def check_measure(self, measure: str | None) -> None:
+        """Refuse a measure that is none of :attr:`measures`.
+
+        Raises:
+            DataError: Names those that there are.
+        """
+        known = [known.name for known in self.measures]
+        if measure is not None and measure not in known:
+            raise DataError(
+                f"benchmark {self.name!r} measures no {measure!r}; it measures {', '.join(known)}."
+            )
 
     def optimum(self, *, split: str, fidelity: int) -> tuple[Architecture, float] | None:
         """The best architecture and its seed-mean score; ``None`` where it is not known.

@@ -256,7 +256,8 @@ def _status(benchmark: str, name: str) -> TableStatus:
         ColumnStatus(dataset, split, int(epochs), info.seeds, info.architectures)
         for column, info in table.columns.items()
         for dataset, split, epochs in [(*column.split("/"), "")[:3]]
-        if split in ("valid", "test")
+        # Behind the epochs stands what else was measured of the same trainings.
+        if split in ("valid", "test") and column.count("/") == 2
     )
     return TableStatus(
         benchmark, name, path, "valid", None, size_bytes, table.size, table.digest, table.provenance, scores

@@ -129,9 +129,21 @@ class ProxyBenchmark(Benchmark):
     def draws_seeds(self, fidelity: int) -> bool:
         return False
 
-    def query(self, arch: Architecture, *, split: str, fidelity: int, seed: int | None = None) -> float:
+    @property
+    def measures(self) -> tuple[Metric, ...]:
+        return self._trained.measures
+
+    def query(
+        self,
+        arch: Architecture,
+        *,
+        split: str,
+        fidelity: int,
+        seed: int | None = None,
+        measure: str | None = None,
+    ) -> float:
         """A trained score of the other benchmark; see there."""
-        return self._trained.query(arch, split=split, fidelity=fidelity, seed=seed)
+        return self._trained.query(arch, split=split, fidelity=fidelity, seed=seed, measure=measure)
 
     def optimum(self, *, split: str, fidelity: int) -> tuple[Architecture, float] | None:
         """The architecture of the best trained score in the other benchmark; see there."""

@@ -17,6 +17,7 @@ from harness.errors import SpaceError
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from collections.abc import Mapping
+    from collections.abc import Sequence
 
     from numpy.typing import ArrayLike
     from numpy.typing import NDArray
@@ -40,18 +41,28 @@ class TabularBenchmark(Benchmark):
         space: The search space whose :meth:`~harness.spaces.SearchSpace.index` orders the rows.
         metric: What the scores are.
         table: The table.
+        measures: What else it has scores of: columns ``<data set>/<split>/<epochs>/<measure>``.
 
     Raises:
         DataError: The table is corrupt, is of another space, or has no scores of this data set.
     """
 
     def __init__(
-        self, *, name: str, source: str, dataset: str, space: SearchSpace, metric: Metric, table: Table
+        self,
+        *,
+        name: str,
+        source: str,
+        dataset: str,
+        space: SearchSpace,
+        metric: Metric,
+        table: Table,
+        measures: Sequence[Metric] = (),
     ) -> None:
         self.name = name
         self.dataset = dataset
         self.space = space
         self.metric = metric
+        self._measures = (metric, *measures)
         self.table = table
         self.digest = table.digest
         self.source = f"{source} ({table.provenance.get('origin', 'origin not recorded')})"
@@ -65,7 +76,12 @@ class TabularBenchmark(Benchmark):
             (split, int(epochs)): column
             for path, column in columns.items()
             for split, _, epochs in [path.removeprefix(f"{dataset}/").partition("/")]
-            if split in _SPLITS
+            if split in _SPLITS and epochs.isdecimal()
+        }
+        self._other_columns = {
+            path.removeprefix(f"{dataset}/"): column
+            for path, column in columns.items()
+            if path.count("/") == 3
         }
         self.splits = tuple(split for split in _SPLITS if any(key[0] == split for key in self._columns))
         self.fidelities = tuple(sorted(fidelity for split, fidelity in self._columns if split == "valid"))
@@ -123,7 +139,19 @@ class TabularBenchmark(Benchmark):
             )
         return Evaluation(value, fidelity, trained, seconds, "simulated")
 
-    def query(self, arch: Architecture, *, split: str, fidelity: int, seed: int | None = None) -> float:
+    @property
+    def measures(self) -> tuple[Metric, ...]:
+        return self._measures
+
+    def query(
+        self,
+        arch: Architecture,
+        *,
+        split: str,
+        fidelity: int,
+        seed: int | None = None,
+        measure: str | None = None,
+    ) -> float:
         """A score by name, for reports. There is no default split.
 
         Args:
@@ -131,11 +159,15 @@ class TabularBenchmark(Benchmark):
             split: ``"valid"`` or ``"test"``.
             fidelity: Epochs.
             seed: A training seed of :meth:`seeds`, or ``None`` for the mean over those that ``arch`` has.
+            measure: Name of one of :attr:`measures`; the metric without.
 
         Raises:
             DataError: The table lacks this column, this architecture, or this seed of it.
             SpaceError: ``arch`` is not of this space.
         """
+        self.check_measure(measure)
+        if measure not in (None, self.metric.name):
+            return self._query_other(arch, split, fidelity, seed, measure)
         view = self._views.get((split, fidelity, seed))
         if view is None:
             view = _view(self.scores(split=split, fidelity=fidelity, seed=seed))
@@ -145,6 +177,18 @@ class TabularBenchmark(Benchmark):
         if value != value:
             self._missing_cell(index, split, fidelity, seed)
         return value
+
+    def _query_other(
+        self, arch: Architecture, split: str, fidelity: int, seed: int | None, measure: str | None
+    ) -> float:
+        column = self._other_columns.get(f"{split}/{fidelity}/{measure}")
+        index = self.space.index(arch)
+        if column is None or (seed is not None and seed not in (column.seeds or ())):
+            self._missing_column(split, fidelity)
+        values = column.mean() if seed is None else column.values[:, (column.seeds or ()).index(seed)]
+        if np.isnan(values[index]):
+            self._missing_cell(index, split, fidelity, seed)
+        return float(values[index])
 
     def query_many(
         self, architectures: ArrayLike, *, split: str, fidelity: int, seed: int | None = None

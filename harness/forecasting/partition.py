@@ -10,11 +10,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from harness.errors import SpecError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
+Shares = tuple[int, int, int]
 Part = Literal["train", "valid", "test"]
 PARTS: tuple[Part, ...] = ("train", "valid", "test")
 
@@ -28,8 +31,8 @@ class Protocol(NamedTuple):
         batch_size: Windows of a training step.
     """
 
-    search: tuple[int, int, int]
-    evaluation: tuple[int, int, int]
+    search: Shares
+    evaluation: Shares
     batch_size: int
 
 
@@ -44,6 +47,19 @@ _PROTOCOLS = {
 def protocol(dataset: str) -> Protocol:
     """What the paper has set for a published data set; what is not in it is as most of those that are."""
     return _PROTOCOLS.get(dataset, Protocol(_USUAL, _USUAL, 16))
+
+
+def parse_shares(text: str) -> Shares:
+    """Shares of training, validation and test steps, written ``7/1/2``.
+
+    Raises:
+        SpecError: Not three whole numbers above 0.
+    """
+    parts = text.split("/")
+    if len(parts) != len(PARTS) or not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
+        raise SpecError(f"a partition is three whole numbers above 0 such as 7/1/2, not {text!r}.")
+    train, valid, test = map(int, parts)
+    return train, valid, test
 
 
 def divide(steps: int, shares: Sequence[int]) -> dict[Part, range]:

@@ -22,6 +22,7 @@ from harness.errors import StoreError
 from harness.forecasting.errors import Errors
 from harness.forecasting.errors import ErrorSums
 from harness.forecasting.errors import masked_mae
+from harness.forecasting.settings import TrainingSettings
 from harness.networks.initialisation import fresh
 from harness.store import storage_errors
 from harness.store import write_whole
@@ -37,28 +38,6 @@ if TYPE_CHECKING:
 _DIGEST = hashlib.sha256().digest_size
 # Windows of a batch that is evaluated: no gradient is kept, but tensors that leave the cache take longer.
 _EVALUATED_AT_ONCE = 32
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """How a network is trained. The paper of ISTS gives the batch size alone; the rest is Graph WaveNet's.
-
-    Attributes:
-        batch_size: Windows of a step.
-        learning_rate: Of Adam.
-        weight_decay: Of Adam, added to the gradient.
-        clip: Largest norm of all gradients together.
-        patience: So many passes without a better validation error end the training.
-        stride: One in so many training windows is shown in a pass. Windows overlap: with 12 or less, every step of the
-            part is shown.
-    """
-
-    batch_size: int
-    learning_rate: float = 0.001
-    weight_decay: float = 0.0001
-    clip: float = 5.0
-    patience: int = 15
-    stride: int = 1
 
 
 @dataclass(frozen=True)
@@ -195,7 +174,8 @@ class _Training:
         self.network.eval()
         windows = self._windows
         sums: ErrorSums | None = None
-        for batch in windows.in_order(part, _EVALUATED_AT_ONCE):
+        stride = self._settings.evaluation_stride
+        for batch in windows.in_order(part, _EVALUATED_AT_ONCE, stride=stride):
             sums = sums or ErrorSums(batch.targets.shape[1], windows.device)
             sums.add(windows.in_unit(self.network(batch.inputs)), batch.targets)
         assert sums is not None

@@ -113,9 +113,9 @@ class Windows:
         inputs = torch.stack([values, self._time_of_day[known].expand_as(values)], dim=-1)
         return Batch(inputs.permute(1, 3, 0, 2), self._values[:, later].permute(1, 2, 0))
 
-    def in_order(self, part: Part, batch_size: int) -> Iterator[Batch]:
-        """All windows of a part, in the order of time; the last batch may be smaller."""
-        for chosen in torch.split(self.starts[part], batch_size):
+    def in_order(self, part: Part, batch_size: int, *, stride: int = 1) -> Iterator[Batch]:
+        """The windows of a part, or one in so many, in the order of time; the last batch may be smaller."""
+        for chosen in torch.split(self.starts[part][::stride], batch_size):
             yield self.batch(chosen)
 
     def shuffled(

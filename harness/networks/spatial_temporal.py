@@ -186,10 +186,9 @@ class TemporalOperator(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Two linear layers with a ReLU between them, and layer normalisation behind.
+    """Two linear layers with a ReLU between them.
 
-    Dropout strikes a hidden channel out of all steps of a sensor at once. The normalisation is ours: the paper has
-    none, and sums of cells grow without it.
+    Dropout strikes a hidden channel out of all steps of a sensor at once.
 
     Args:
         inputs: Channels of its input.
@@ -202,7 +201,6 @@ class FeedForward(nn.Module):
         super().__init__()
         self.first = nn.Linear(inputs, hidden)
         self.second = nn.Linear(hidden, outputs)
-        self.normalisation = nn.LayerNorm(outputs)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -210,8 +208,8 @@ class FeedForward(nn.Module):
         hidden = functional.relu(self.first(x))
         # A draw for each number would take longer than the layers.
         kept = self.dropout(hidden.new_ones(*hidden.shape[:2], 1, hidden.shape[3]))
-        normalised: torch.Tensor = self.normalisation(self.second(hidden * kept))
-        return normalised
+        outputs: torch.Tensor = self.second(hidden * kept)
+        return outputs
 
 
 class SpatialTemporalCell(nn.Module):

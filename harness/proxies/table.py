@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
-import os
 from typing import TYPE_CHECKING
 from typing import Any
-from typing import BinaryIO
-
-from filelock import FileLock
 
 from harness.data_folder import data_folder
-from harness.errors import StoreError
+from harness.ledger import Ledger
+from harness.ledger import head_digest
 from harness.proxies.base import ProxyScore
-from harness.store import storage_errors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,13 +19,11 @@ if TYPE_CHECKING:
     from harness.spaces import SearchSpace
 
 FORMAT = 1
-# Of what is looked at to find the end of the last whole line; a line has about 60 bytes, or a sentence.
-_LONGEST_LINE = 65_536
 
 
 def score_digest(name: str, proxy: Proxy, space: SearchSpace, dataset: str) -> str:
     """Of everything that decides a proxy's scores but the architecture; arguments as of :class:`ScoreTable`."""
-    return _digest(_head(name, proxy, space, dataset))
+    return head_digest(_head(name, proxy, space, dataset))
 
 
 class ScoreTable:
@@ -56,12 +48,11 @@ class ScoreTable:
 
     def __init__(self, name: str, proxy: Proxy, space: SearchSpace, dataset: str) -> None:
         self._space = space
-        self._head = _head(name, proxy, space, dataset)
-        self.digest = _digest(self._head)
-        folder = data_folder() / "scores" / space.name / dataset
-        self.path = folder / f"{name}-{self.digest[:16]}.jsonl"
+        head = _head(name, proxy, space, dataset)
+        self.digest = head_digest(head)
+        self.path = data_folder() / "scores" / space.name / dataset / f"{name}-{self.digest[:16]}.jsonl"
+        self._ledger = Ledger(self.path, head, f"table of scores of proxy {name!r}")
         self._scores: dict[Architecture, ProxyScore] = {}
-        self._read_to = 0
         self.refresh()
 
     def __len__(self) -> int:
@@ -73,42 +64,11 @@ class ScoreTable:
 
     def refresh(self) -> None:
         """Read what was added since the last call, by any process."""
-        with storage_errors(self.path):
-            if not self.path.exists():
-                self._read_to = 0
-                return
-            with self.path.open("rb") as file:
-                # A table that was deleted and begun anew.
-                if file.seek(0, os.SEEK_END) < self._read_to:
-                    self._read_to = 0
-                file.seek(self._read_to)
-                content = file.read()
-        # A last line without an end is being written, or was when its process died.
-        whole = content[: content.rfind(b"\n") + 1]
-        lines = whole.splitlines()
-        if lines and self._read_to == 0:
-            self._check_head(lines.pop(0))
-        for line in lines:
+        for row in self._ledger.new_rows():
             try:
-                row = json.loads(line)
                 self._scores.setdefault(self._space.from_ncode(row["ncode"]), _score(row))
             except (ValueError, KeyError, TypeError) as error:
-                raise StoreError(
-                    f"{self.path}: a line of this table of scores is damaged ({error}); delete the file, and "
-                    "they are computed again."
-                ) from None
-        self._read_to += len(whole)
-
-    def _check_head(self, line: bytes) -> None:
-        try:
-            found = json.loads(line)
-        except ValueError:
-            found = None
-        if found != json.loads(json.dumps(self._head)):
-            raise StoreError(
-                f"{self.path}: this is no table of scores of proxy {self._head['proxy']!r} at these settings; delete "
-                "the file, and they are computed again."
-            )
+                self._ledger.damaged(error)
 
     def add(self, scores: Mapping[Architecture, ProxyScore]) -> None:
         """Keep scores.
@@ -116,14 +76,7 @@ class ScoreTable:
         Raises:
             StoreError: The file cannot be written.
         """
-        lines = [_line(self._space.ncode(arch), score) for arch, score in scores.items()]
-        with storage_errors(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(self.path.with_suffix(".lock")), self.path.open("a+b") as file:
-                _cut_torn_line(file)
-                if file.tell() == 0:
-                    file.write(_json(self._head))
-                file.write(b"".join(lines))
+        self._ledger.add(_row(self._space.ncode(arch), score) for arch, score in scores.items())
         self.refresh()
         for arch, score in scores.items():
             # Unless somebody has deleted the file since.
@@ -140,13 +93,9 @@ def _head(name: str, proxy: Proxy, space: SearchSpace, dataset: str) -> dict[str
     }
 
 
-def _digest(head: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(head, sort_keys=True).encode()).hexdigest()
-
-
-def _line(ncode: str, score: ProxyScore) -> bytes:
+def _row(ncode: str, score: ProxyScore) -> dict[str, Any]:
     row: dict[str, Any] = {"ncode": ncode, "score": score.value, "seconds": round(score.seconds, 6)}
-    return _json(row if score.problem is None else row | {"problem": score.problem})
+    return row if score.problem is None else row | {"problem": score.problem}
 
 
 def _score(row: dict[str, Any]) -> ProxyScore:
@@ -161,17 +110,3 @@ def _score(row: dict[str, Any]) -> ProxyScore:
 
 def _is_number(value: object) -> bool:
     return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
-
-
-def _json(row: Any) -> bytes:
-    return json.dumps(row, separators=(",", ":")).encode() + b"\n"
-
-
-def _cut_torn_line(file: BinaryIO) -> None:
-    """Drop what a process was writing when it died, and stand at the end."""
-    end = file.seek(0, os.SEEK_END)
-    start = max(end - _LONGEST_LINE, 0)
-    file.seek(start)
-    whole = start + file.read().rfind(b"\n") + 1
-    file.truncate(whole)
-    file.seek(whole)

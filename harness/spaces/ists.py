@@ -193,8 +193,8 @@ class ISTSSpace(CellSpace):
             [
                 "A network that forecasts what sensors on a road network will measure: a directed acyclic graph of "
                 "four nodes. Node 0 is what was measured in the last hour, node 3 gives the forecast; every node is "
-                "the sum of its incoming edges. Each of the six edges is a layer, one of three kinds of spatial-temporal "
-                f"cells; there are {self.size:,} architectures.",
+                "the sum of its incoming edges. Each of the six edges is a layer, one of three kinds of "
+                f"spatial-temporal cells; there are {self.size:,} architectures.",
                 f"Edges, in order: {', '.join(self.decisions)}.",
                 "Cells, each of a spatial operator (graph convolutions between sensors), a temporal operator (linear "
                 "attention between the steps of a sensor) and a feed-forward network:",
@@ -216,7 +216,7 @@ def _cell_cost(cell: str, sensors: int, size: Mapping[str, int]) -> Cost:
     matrices = _ROAD_MATRICES + _ADAPTIVE_MATRICES
     parameters = 2 * sensors * EMBEDDING + size["order"] * (matrices * seen + 1) * seen
     parameters += 3 * width * attention
-    parameters += (mixed + 1) * hidden + (hidden + 1) * width + 2 * width
+    parameters += (mixed + 1) * hidden + (hidden + 1) * width
     each = size["order"] * matrices * (sensors + seen) * seen
     each += 3 * width * attention + 3 * attention * attention
     each += mixed * hidden + hidden * width

@@ -1,0 +1,144 @@
+"""Spaces whose trainings were made here once, all of them, and written into a table (``harness tabulate``)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+from typing import Any
+from typing import NamedTuple
+
+from harness import registry
+from harness.benchmarks.base import Metric
+from harness.benchmarks.table import open_table
+from harness.benchmarks.tabular import TabularBenchmark
+from harness.data_folder import data_folder
+from harness.data_folder import is_name
+from harness.errors import DataError
+from harness.errors import SpecError
+from harness.errors import unknown_name
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from harness.benchmarks.table import Table
+
+FOLDER = "tabulated"
+#: What a table says of itself beside its columns, as JSON texts.
+ABOUT = ("dataset", "description", "measures", "references")
+
+
+class About(NamedTuple):
+    """What a table says of itself.
+
+    Attributes:
+        dataset: Name of the data set.
+        description: See :class:`~harness.benchmarks.Benchmark`.
+        measures: What was measured; the metric first.
+        references: Name of a network that people designed, to fidelity, to split, to measure, to the scores of its
+            trainings in the order of their seeds.
+    """
+
+    dataset: str
+    description: str
+    measures: tuple[Metric, ...]
+    references: Mapping[str, Mapping[str, Mapping[str, Mapping[str, list[float]]]]]
+
+    def texts(self) -> dict[str, str]:
+        """For the provenance of the table."""
+        measures = [asdict(measure) for measure in self.measures]
+        values = (self.dataset, self.description, measures, self.references)
+        return {key: json.dumps(value) for key, value in zip(ABOUT, values, strict=True)}
+
+
+class Tabulated(TabularBenchmark):
+    """A table of trainings that were made with this harness (``harness tabulate``), which takes the place of them.
+
+    Seconds are those that the trainings took where they were made. Tables that come with the harness are our own
+    measurements; ``docs/ists.md`` says what was run.
+
+    Args:
+        table: Name of the table.
+
+    Raises:
+        SpecError: There is no table of that name.
+        DataError: It is corrupt, or no table of this kind.
+    """
+
+    def __init__(self, table: str) -> None:
+        opened = open_table(find_table(table))
+        about = read_about(opened)
+        super().__init__(
+            name="tabulated",
+            source=table,
+            dataset=about.dataset,
+            space=registry.load("space", opened.space)(),
+            metric=about.measures[0],
+            table=opened,
+            measures=about.measures[1:],
+        )
+        self.description = about.description
+        self._references = about.references
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        return tuple(self._references)
+
+    def query_reference(
+        self, name: str, *, split: str, fidelity: int, seed: int | None = None, measure: str | None = None
+    ) -> float:
+        """A score of a network that people designed; see :meth:`query`.
+
+        Raises:
+            DataError: The table does not have it.
+        """
+        self.check_measure(measure)
+        try:
+            values = self._references[name][str(fidelity)][split][measure or self.metric.name]
+            return sum(values) / len(values) if seed is None else values[seed]
+        except (KeyError, IndexError):
+            raise DataError(
+                f"table {self.table.path} has no {split} score of {name} after {fidelity} epochs"
+                f"{'' if seed is None else f' with seed {seed}'}."
+            ) from None
+
+
+def table_path(name: str) -> Path:
+    """Where a table is written."""
+    return data_folder() / FOLDER / f"{name}.npz"
+
+
+def find_table(name: str) -> Path:
+    """A table of the data folder, or one that comes with the harness.
+
+    Raises:
+        SpecError: There is none of that name.
+    """
+    found = {
+        path.stem: path for folder in (_own_folder(), table_path("*").parent) for path in folder.glob("*.npz")
+    }
+    if not is_name(name) or name not in found:
+        raise SpecError(f"{unknown_name('table', str(name), found)} `harness tabulate` makes tables.")
+    return found[name]
+
+
+def _own_folder() -> Path:
+    return Path(str(files("harness.benchmarks"))) / "tables"
+
+
+def read_about(table: Table) -> About:
+    """What a table says of itself.
+
+    Raises:
+        DataError: It is no table of this kind.
+    """
+    try:
+        values: list[Any] = [json.loads(table.provenance[key]) for key in ABOUT]
+        dataset, description, measures, references = values
+        return About(dataset, description, tuple(Metric(**measure) for measure in measures), references)
+    except (KeyError, ValueError, TypeError) as error:
+        raise DataError(
+            f"table {table.path} was not made by `harness tabulate` ({error!r}); delete it, and make it anew."
+        ) from None
