@@ -1,0 +1,1 @@
+"""Networks for traffic forecasting that people designed: references for what a search finds."""
