@@ -30,12 +30,12 @@ class GraphWaveNet:
     Every layer is a gated convolution of two steps, whose result goes to the output through a skip connection and to
     the next layer through a diffusion convolution: powers of the forward and the backward transition matrix and of an
     adjacency that is learned as the product of two embeddings of every sensor, then dropout, a residual connection and
-    batch normalisation. Dilation doubles from layer to layer of a block. The
-    input is padded with zeros on the side of the past, up to the field that the output sees.
+    batch normalisation. Dilation doubles from layer to layer of a block. The input is padded with zeros on the side of
+    the past, up to the field that the output sees.
 
-    Like the released code, and unlike the paper's formula, it spreads values along the edges: a sensor receives the value of
-    its neighbour times the weight of the edge from that neighbour, x P rather than P x. Embeddings are drawn from a
-    normal distribution, as there.
+    Like the released code, and unlike the paper's formula, it spreads values along the edges: a sensor receives the
+    value of its neighbour times the weight of the edge from that neighbour, x P rather than P x. Embeddings are drawn
+    from a normal distribution, as there.
 
     What cannot influence the output is left out, with no other effect than time and memory: skip connections are
     computed for the last step alone; and the released code also holds a residual convolution per layer that is never

@@ -93,7 +93,7 @@ def test_a_tiny_set_is_learned_by_heart(reference):
     network, inputs = network_of(reference), inputs_for(batch=4)
     # Nothing that holds beyond these four windows.
     targets = torch.randn(4, 12, SENSORS, generator=torch.Generator().manual_seed(1))
-    adam = torch.optim.Adam(network.parameters(), lr=1e-3)
+    adam = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
     losses = []
     for _ in range(200):
         loss = functional.mse_loss(network(inputs), targets)
