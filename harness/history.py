@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from dataclasses import field
 from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 from typing import Any
 from typing import NamedTuple
@@ -33,6 +34,7 @@ class Trial(NamedTuple):
         score: Validation score, turned so that higher is better.
         value: The same score as the benchmark reports it.
         attributes: What the strategy attached to its :class:`Proposal`.
+        measures: What else was measured of it, by name; empty where the value is all.
     """
 
     number: int
@@ -40,6 +42,7 @@ class Trial(NamedTuple):
     score: float
     value: float
     attributes: Mapping[str, Any]
+    measures: Mapping[str, float] = MappingProxyType({})
 
 
 class Failure(NamedTuple):

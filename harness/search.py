@@ -43,6 +43,7 @@ from harness.store import Timing
 from harness.store import locked
 from harness.store import storage_errors
 from harness.strategy import ATTRIBUTES
+from harness.strategy import MEASURES
 from harness.strategy import PROBLEM
 from harness.task import Task
 from harness.totals import TOKENS
@@ -77,6 +78,7 @@ class Unscored:
         cost_kind: As there.
         value: None.
         seed: None.
+        measures: None.
     """
 
     problem: str
@@ -85,6 +87,7 @@ class Unscored:
     cost_kind: CostKind
     value: None = None
     seed: None = None
+    measures: None = None
 
 
 @dataclass(frozen=True)
@@ -420,7 +423,14 @@ class Search:
         return {
             fidelity: Unscored(row["problem"], fidelity, cost, kind)
             if value is None
-            else Evaluation(value, fidelity, seed, cost, kind)
+            else Evaluation(
+                value,
+                fidelity,
+                seed,
+                cost,
+                kind,
+                row.get("measures") if fidelity == row["fidelity"] else None,
+            )
             for fidelity, value, cost, seed in rungs
         }
 
@@ -466,6 +476,8 @@ class Search:
         last = rungs[-1]
         if isinstance(last, Unscored):
             self._storage.set_trial_system_attr(trial_id, PROBLEM, last.problem)
+        if last.measures:
+            self._storage.set_trial_system_attr(trial_id, MEASURES, dict(last.measures))
         self._storage.set_trial_state_values(trial_id, state, None if last.value is None else [last.value])
         return self._row(number, proposal, rungs, state)
 
@@ -522,6 +534,8 @@ class Search:
             row["rungs"] = [(r.fidelity, r.value, r.cost_seconds, r.seed) for r in rungs]
         if isinstance(last, Unscored):
             row["problem"] = last.problem
+        if last.measures:
+            row["measures"] = dict(last.measures)
         if proposal.rejected:
             row["rejected"] = dict(sorted(proposal.rejected.items()))
         if proposal.usage is not None:

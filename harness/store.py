@@ -52,6 +52,7 @@ class Row(TypedDict, total=False):
     gpu_seconds: float
     duplicate: bool
     problem: str
+    measures: dict[str, float]
     rungs: list[tuple[int, float | None, float, int | None]]
     rejected: dict[str, int]
     llm: dict[str, int]

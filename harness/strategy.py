@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 ATTRIBUTES = "harness:attributes"
 PROBLEM = "harness:problem"
+MEASURES = "harness:measures"
 
 
 class Strategy(BaseSampler):
@@ -243,7 +244,8 @@ class _StudyView:
                 problem = frozen.system_attrs.get(PROBLEM, "the trial failed.")
                 self._failures.append(Failure(frozen.number, arch, problem, attributes))
             if frozen.state == TrialState.COMPLETE and frozen.value is not None:
-                trial = Trial(frozen.number, arch, sign * frozen.value, frozen.value, attributes)
+                measures = frozen.system_attrs.get(MEASURES, {})
+                trial = Trial(frozen.number, arch, sign * frozen.value, frozen.value, attributes, measures)
                 in_order &= not self._trials or self._trials[-1].number < trial.number
                 self._trials.append(trial)
         if not in_order:

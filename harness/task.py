@@ -28,6 +28,8 @@ class Task:
         fidelity: Epochs (or what the benchmark counts) of the evaluation that guides the search.
         benchmark: Registered name of the benchmark; empty where it is not known.
         proxy: Name of the training-free score that guides the search; ``None`` where it is a trained score.
+        description: What the data are and what is to be predicted; empty where the name of the data set says it.
+        measures: What is measured of every architecture: the metric first, then what a strategy may look at, too.
     """
 
     dataset: str = ""
@@ -35,12 +37,22 @@ class Task:
     fidelity: int | None = None
     benchmark: str = ""
     proxy: str | None = None
+    description: str = ""
+    measures: tuple[Metric, ...] = ()
 
     @classmethod
     def of(cls, benchmark: Benchmark, fidelity: int) -> Task:
         """The task of a benchmark at the fidelity of a sweep's objective."""
+        proxy = getattr(benchmark, "proxy", None)
         return cls(
-            benchmark.dataset, benchmark.metric, fidelity, benchmark.name, getattr(benchmark, "proxy", None)
+            dataset=benchmark.dataset,
+            metric=benchmark.metric,
+            fidelity=fidelity,
+            benchmark=benchmark.name,
+            proxy=proxy,
+            description=benchmark.description,
+            # A proxy is all that is measured in a search by proxy.
+            measures=benchmark.measures if proxy is None else (benchmark.metric,),
         )
 
     def cost(self, space: SearchSpace, arch: Architecture) -> Cost | None:

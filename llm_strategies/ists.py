@@ -56,8 +56,9 @@ class ISTS(LLMStrategy):
 
     What the paper leaves open, and deviations:
 
-    - No code was released. Prompts are in our own words, and work on every search space. The data set is named but not
-      described, and there is one metric in the place of three.
+    - No code was released. Prompts are in our own words, and work on every search space. They describe the data set
+      where the benchmark does, and name what it measures: three errors for forecasts, as in the paper, one score
+      elsewhere. The bank is sorted by the first.
     - Algorithm 1 grows the tree in both stages; the prompts printed in Table D.9 ask for a whole architecture in the
       optimisation stage, also of the tree. The default follows the prompts, see ``tot_stages``.
     - Neither the number of tries in a place of the tree nor any bound on its steps is given. Here a place has
@@ -247,7 +248,7 @@ class _Round:
     def _messages(self, template: str, shown: int, values: Mapping[str, Any]) -> list[Message]:
         best = self._bank[len(self._bank) - shown :]
         trials = [
-            (trial.number + 1, self._view.write(trial.architecture), f"{self._objective.value(trial):.6g}")
+            (trial.number + 1, self._view.write(trial.architecture), self._objective.values(trial))
             for trial in best
         ]
         blind, objective = self._view.blind, self._objective

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC
 from abc import abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from typing import Literal
@@ -42,6 +43,7 @@ class Evaluation:
         seed: The training seed whose score this is; ``None`` for the mean over seeds.
         cost_seconds: GPU seconds that this evaluation costs.
         cost_kind: Whether those seconds are simulated (read from a table) or measured here.
+        measures: What else was measured on the ``valid`` split, by name, where that is more than the value.
     """
 
     value: float
@@ -49,6 +51,7 @@ class Evaluation:
     seed: int | None
     cost_seconds: float
     cost_kind: CostKind
+    measures: Mapping[str, float] | None = None
 
 
 class Benchmark(ABC):

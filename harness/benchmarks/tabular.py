@@ -137,7 +137,14 @@ class TabularBenchmark(Benchmark):
                 f"table {self.table.path} has no training time at {fidelity} epochs of architecture "
                 f"{self.space.format(arch)} on {self.dataset}, so its evaluation has no cost."
             )
-        return Evaluation(value, fidelity, trained, seconds, "simulated")
+        if len(self._measures) == 1:
+            return Evaluation(value, fidelity, trained, seconds, "simulated")
+        measures = {self.metric.name: value}
+        for measure in self._measures[1:]:
+            measures[measure.name] = self.query(
+                arch, split="valid", fidelity=fidelity, seed=trained, measure=measure.name
+            )
+        return Evaluation(value, fidelity, trained, seconds, "simulated", measures)
 
     @property
     def measures(self) -> tuple[Metric, ...]:

@@ -141,12 +141,17 @@ class TrainedBenchmark(Benchmark):
         drawn = None if seed is None else seed % self.repeats
         seeds = range(self.search_repeats) if drawn is None else [drawn]
         trainings = [self.training(subject, fidelity=fidelity, seed=s) for s in seeds]
+        measures = {
+            measure.name: statistics.fmean(training.scores["valid"][measure.name] for training in trainings)
+            for measure in self.measures
+        }
         return Evaluation(
-            statistics.fmean(training.scores["valid"][self.metric.name] for training in trainings),
+            measures[self.metric.name],
             fidelity,
             drawn,
             sum(training.seconds for training in trainings),
             "measured",
+            measures if len(measures) > 1 else None,
         )
 
     def training(self, subject: Subject, *, fidelity: int, seed: int) -> Training:
