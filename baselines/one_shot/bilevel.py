@@ -1,4 +1,4 @@
-"""Searches by gradient: weights and architecture are learned in turns, each on its own half of the images."""
+"""Searches by gradient: weights and architecture are learned in turns, each on its own half of the data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from baselines.one_shot.cell import Gates
 from baselines.one_shot.method import Method
 from baselines.one_shot.method import Metrics
 from baselines.one_shot.supernet import Supernet
-from baselines.one_shot.training import WeightOptimizer
 from baselines.one_shot.training import architecture_optimizer
 
 if TYPE_CHECKING:
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from baselines.one_shot.data import Batch
     from baselines.one_shot.edges import Edges
     from baselines.one_shot.training import Context
+    from baselines.one_shot.training import WeightOptimizer
     from harness.spaces import Architecture
     from harness.spaces import CellSpace
 
@@ -103,7 +103,7 @@ class Bilevel(Method):
             context.space, context.dataset, context.size, seed=context.seed, partial=recipe.partial
         )
         self.supernet = context.ready(supernet)
-        self.optimizer = WeightOptimizer(self.supernet.parameters(), context.settings)
+        self.optimizer = context.weight_optimizer(self.supernet.parameters())
 
     def gates(self, progress: float, generator: torch.Generator) -> Gates:
         """The gates of a pass, through which the architecture is learned."""
@@ -225,14 +225,14 @@ class Bilevel(Method):
     def state(self) -> dict[str, Any]:
         return {
             "supernet": self.supernet.state_dict(),
-            "optimizer": self.optimizer.sgd.state_dict(),
+            "optimizer": self.optimizer.rule.state_dict(),
             "edges": self.edges.state_dict(),
             "adam": self._adam.state_dict(),
         }
 
     def load(self, state: Mapping[str, Any], number: int) -> None:
         self.supernet.load_state_dict(state["supernet"])
-        self.optimizer.sgd.load_state_dict(state["optimizer"])
+        self.optimizer.rule.load_state_dict(state["optimizer"])
         self.edges.load_state_dict(state["edges"])
         self._adam.load_state_dict(state["adam"])
 
@@ -262,13 +262,13 @@ def unrolled_gradients(
         valid_loss: The loss of the architecture, at the present values of the weights.
         optimizer: That of the weights.
     """
-    group = optimizer.sgd.param_groups[0]
+    group = optimizer.rule.param_groups[0]
     rate, momentum, decay = group["lr"], group["momentum"], group["weight_decay"]
     before = [weight.detach().clone() for weight in weights]
     gradients = torch.autograd.grad(train_loss(), weights, materialize_grads=True)
     with torch.no_grad():
         for weight, gradient in zip(weights, gradients, strict=True):
-            buffer = optimizer.sgd.state[weight].get("momentum_buffer")
+            buffer = optimizer.rule.state[weight].get("momentum_buffer")
             moved = gradient + decay * weight
             weight.sub_(rate * (moved if buffer is None else moved + momentum * buffer))
     ahead = torch.autograd.grad(valid_loss(), [*architecture, *weights], materialize_grads=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Callable
@@ -217,6 +218,11 @@ class Convolutions(SharedOperation):
         self._stride = convolution.stride
         self._eps = eps
         self.weight = nn.Parameter(convolution.weight.new_empty(len(edges), *convolution.weight.shape))
+
+    def draw_weights(self, generator: torch.Generator) -> None:
+        """Draw the convolution of each edge as PyTorch draws one."""
+        for weight in self.weight.unbind():
+            nn.init.kaiming_uniform_(weight, a=math.sqrt(5), generator=generator)
 
     def on(self, edges: Sequence[int], value: Tensor, weights: Tensor) -> Iterator[tuple[int, Tensor]]:
         kernels: Tensor = self.weight

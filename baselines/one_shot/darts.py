@@ -15,11 +15,10 @@ from baselines.one_shot.projection import Projection
 from baselines.one_shot.projection import tuning_epochs
 from baselines.one_shot.strategy import OneShot
 from harness.errors import SpecError
-from harness.spaces import CellSpace
 
 if TYPE_CHECKING:
     from baselines.one_shot.training import Context
-    from harness.spaces import SearchSpace
+    from harness.spaces import CellSpace
 
 Selection = Literal["magnitude", "perturbation"]
 
@@ -57,10 +56,9 @@ class GradientBased(OneShot):
             return Projection(context, self.recipe(), self.tuning)
         return Bilevel(context, self.recipe())
 
-    def length(self, space: SearchSpace) -> int:
-        if self.selection == "perturbation" and isinstance(space, CellSpace):
-            return self.training.epochs + tuning_epochs(space, self.tuning)
-        return super().length(space)
+    def length(self, space: CellSpace, dataset: str) -> int:
+        length = super().length(space, dataset)
+        return length + tuning_epochs(space, self.tuning) if self.selection == "perturbation" else length
 
 
 class DARTS(GradientBased):

@@ -10,11 +10,11 @@ from baselines.one_shot.bilevel import Recipe
 from baselines.one_shot.darts import GradientBased
 from baselines.one_shot.edges import Softmax
 from harness.errors import SpecError
-from harness.spaces import CellSpace
 
 if TYPE_CHECKING:
     from baselines.one_shot.cell import Gates
-    from harness.spaces import SearchSpace
+    from baselines.one_shot.training import Settings
+    from harness.spaces import CellSpace
 
 
 class DARTSMinus(GradientBased):
@@ -38,9 +38,8 @@ class DARTSMinus(GradientBased):
             raise SpecError(f"DARTSMinus: auxiliary must not be negative: {auxiliary}.")
         self.auxiliary = auxiliary
 
-    def check(self, space: SearchSpace, dataset: str) -> None:
-        super().check(space, dataset)
-        if isinstance(space, CellSpace) and space.identity is None:
+    def check_search(self, space: CellSpace, dataset: str, settings: Settings) -> None:
+        if space.identity is None:
             raise SpecError(
                 f"DARTSMinus adds to the identity of an edge, and search space {space.name!r} has no such choice."
             )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from baselines.one_shot.edges import Edges
+    from harness.spaces import CellSpace
 
 Regulariser = Literal["l2", "kl"]
 
@@ -59,9 +60,10 @@ class DrNAS(GradientBased):
             raise SpecError(f"DrNAS: scale must not be negative: {scale}.")
         self.scale = scale
         self.regulariser = regulariser
-        self.training = replace(
-            self.training, architecture_weight_decay=scale if regulariser == "l2" else 0.0
-        )
+
+    def training(self, space: CellSpace, dataset: str) -> Settings:
+        decay = self.scale if self.regulariser == "l2" else 0.0
+        return replace(super().training(space, dataset), architecture_weight_decay=decay)
 
     def recipe(self) -> Recipe:
         return Recipe(Dirichlet, regulariser=self._divergence if self.regulariser == "kl" else None)

@@ -35,7 +35,6 @@ class ControlledPaths(PathTraining):
         entropy: Weight of an architecture's entropy in its reward.
         decay: Share of the old value in the baseline.
         samples: See :class:`~baselines.one_shot.paths.PathTraining`.
-        judged_images: See :class:`~baselines.one_shot.paths.PathTraining`.
 
     Attributes:
         controller: The controller.
@@ -51,9 +50,8 @@ class ControlledPaths(PathTraining):
         entropy: float,
         decay: float,
         samples: int,
-        judged_images: int | None,
     ) -> None:
-        super().__init__(context, samples=samples, judged_images=judged_images)
+        super().__init__(context, samples=samples)
         self._steps = steps
         self._batch = batch
         self.controller = Controller(context.space, context.generator("controller"))
@@ -76,7 +74,8 @@ class ControlledPaths(PathTraining):
         batches = self._validation(number)
 
         def reward(arch: Architecture) -> float:
-            return self.context.accuracy(self.supernet, [next(batches)], self.supernet.path(arch)) / 100
+            quality = self.context.quality(self.supernet, [next(batches)], self.supernet.path(arch))
+            return quality / self.context.data.quality_unit
 
         generator = self.context.generator("rewarded", number)
         learned = [self.reinforcement.learn(self._batch, reward, generator) for _ in range(self._steps)]
@@ -172,5 +171,4 @@ class ENAS(BestOfSamples):
             entropy=self.entropy,
             decay=self.baseline_decay,
             samples=self.samples,
-            judged_images=self.judged_images,
         )

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from baselines.one_shot.method import Metrics
     from baselines.one_shot.training import Context
     from harness.spaces import CellSpace
-    from harness.spaces import SearchSpace
 
 # Draws for each child that is wanted: those of an operator may all be known already.
 _TRIES = 10
@@ -123,16 +122,13 @@ class EvolvedPaths(PathTraining):
         context: What it works with.
         breeding: Settings of the evolution.
         samples: See :class:`~baselines.one_shot.paths.PathTraining`.
-        judged_images: See :class:`~baselines.one_shot.paths.PathTraining`.
 
     Attributes:
         evolution: Its state.
     """
 
-    def __init__(
-        self, context: Context, breeding: Breeding, *, samples: int, judged_images: int | None = None
-    ) -> None:
-        super().__init__(context, samples=samples, judged_images=judged_images)
+    def __init__(self, context: Context, breeding: Breeding, *, samples: int) -> None:
+        super().__init__(context, samples=samples)
         self._breeding = breeding
         self.evolution = Evolution(context.space, breeding)
 
@@ -200,5 +196,5 @@ class Evolutionary(OneShot):
     @abstractmethod
     def method(self, context: Context) -> EvolvedPaths: ...
 
-    def length(self, space: SearchSpace) -> int:
-        return super().length(space) + self.breeding.generations
+    def length(self, space: CellSpace, dataset: str) -> int:
+        return super().length(space, dataset) + self.breeding.generations

@@ -44,4 +44,4 @@ class FairNAS(SPOS):
     settings = Settings(epochs=50)
 
     def method(self, context: Context) -> StrictlyFair:
-        return StrictlyFair(context, self.breeding, samples=self.samples, judged_images=self.judged_images)
+        return StrictlyFair(context, self.breeding, samples=self.samples)

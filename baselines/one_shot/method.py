@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC
 from abc import abstractmethod
 from collections.abc import Mapping
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from typing import Any
-
-from baselines.one_shot.data import Batch
 
 if TYPE_CHECKING:
     from baselines.one_shot.supernet import Supernet
@@ -20,14 +17,11 @@ if TYPE_CHECKING:
 #: What is measured of an epoch, by name.
 Metrics = dict[str, float]
 
-# Images of a batch that compares architectures, as in the code released with NAS-Bench-201.
-_JUDGED_AT_ONCE = 512
-
 
 class Method(ABC):
     """A search with a supernet, epoch by epoch.
 
-    It knows images and architectures, and nothing of a benchmark's scores. Everything that it draws comes from a
+    It knows data and architectures, and nothing of a benchmark's scores. Everything that it draws comes from a
     generator named after the epoch, so that its state after an epoch is all that it needs to go on.
 
     Args:
@@ -36,12 +30,9 @@ class Method(ABC):
     Attributes:
         context: What it works with.
         supernet: The supernet; a method may replace it between epochs.
-        judged_images: So many images of the architecture's half compare architectures, the same ones in the whole
-            search; ``None`` takes all. Batch normalisation sees batches of at most 512 of them.
     """
 
     supernet: Supernet
-    judged_images: int | None = None
 
     def __init__(self, context: Context) -> None:
         self.context = context
@@ -70,18 +61,13 @@ class Method(ABC):
         """
 
     def scores(self, archs: Sequence[Architecture]) -> list[float]:
-        """What speaks for each architecture now: its accuracy in percent, with inherited weights."""
-        batches = self._judged()
-        return [self.context.accuracy(self.supernet, batches, self.supernet.path(arch)) for arch in archs]
+        """What speaks for each architecture now: its quality with inherited weights.
 
-    def _judged(self) -> list[Batch]:
-        data = self.context.data
-        count = len(data) if self.judged_images is None else min(self.judged_images, len(data))
-        every = data.some("architecture", count, self.context.generator("judged images"))
-        parts = math.ceil(count / _JUDGED_AT_ONCE)
-        return [
-            Batch(*part) for part in zip(every.images.chunk(parts), every.labels.chunk(parts), strict=True)
-        ]
+        Examples of the architecture's half are looked at, the same ones in the whole search.
+        """
+        context = self.context
+        batches = context.data.judged(context.generator("judged images"))
+        return [context.quality(self.supernet, batches, self.supernet.path(arch)) for arch in archs]
 
     @abstractmethod
     def state(self) -> dict[str, Any]:

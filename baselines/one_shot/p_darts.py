@@ -20,7 +20,6 @@ from baselines.one_shot.strategy import OneShot
 from baselines.one_shot.supernet import Supernet
 from baselines.one_shot.training import PLAIN
 from baselines.one_shot.training import Settings
-from baselines.one_shot.training import WeightOptimizer
 from baselines.one_shot.training import architecture_optimizer
 from harness.errors import SpecError
 from harness.spaces import Architecture
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
     from baselines.one_shot.method import Metrics
     from baselines.one_shot.training import Context
-    from harness.spaces import SearchSpace
+    from harness.spaces import CellSpace
 
 #: What `size` calls the number of cells, which grows.
 DEPTH = "cells"
@@ -85,7 +84,7 @@ class Progressive(Bilevel):
         self.supernet = context.ready(supernet)
         # Every stage has a cosine of its own.
         settings = dataclasses.replace(context.settings, epochs=self._length)
-        self.optimizer = WeightOptimizer(self.supernet.parameters(), settings)
+        self.optimizer = context.weight_optimizer(self.supernet.parameters(), settings)
         generator = context.generator("architecture of stage", self._stage)
         self.edges = self.recipe.edges(context.space, generator).to(context.device)
         self._adam = architecture_optimizer(self.edges.parameters(), context.settings)
@@ -217,19 +216,18 @@ class PDARTS(OneShot):
             raise SpecError(f"PDARTS: kept are numbers from 1 that do not grow, not {list(kept)}.")
         if warm_up < 0 or (identities is not None and identities < 0):
             raise SpecError("PDARTS: warm_up and identities must not be negative.")
-        if self.training.epochs % len(depths):
-            raise SpecError(
-                f"PDARTS: {self.training.epochs} epochs cannot be shared evenly by {len(depths)} stages."
-            )
-        self.require_learning(warm_up, self.training.epochs // len(depths))
         self.stages = [Stage(*stage) for stage in zip(depths, [*kept, None], dropouts, strict=True)]
         self.warm_up = warm_up
         self.identities = identities
 
-    def check(self, space: SearchSpace, dataset: str) -> None:
-        super().check(space, dataset)
+    def check_search(self, space: CellSpace, dataset: str, settings: Settings) -> None:
         if DEPTH not in space.network_size:
             raise SpecError(f"PDARTS makes networks deeper, and those of {space.name!r} have no `{DEPTH}`.")
+        if settings.epochs % len(self.stages):
+            raise SpecError(
+                f"PDARTS: {settings.epochs} epochs cannot be shared evenly by {len(self.stages)} stages."
+            )
+        self.require_learning(self.warm_up, settings.epochs // len(self.stages))
 
     def method(self, context: Context) -> Progressive:
         return Progressive(context, self.stages, self.warm_up, self.identities)

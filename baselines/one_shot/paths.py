@@ -15,7 +15,6 @@ from baselines.one_shot.method import Method
 from baselines.one_shot.method import Metrics
 from baselines.one_shot.strategy import OneShot
 from baselines.one_shot.supernet import Supernet
-from baselines.one_shot.training import WeightOptimizer
 from harness.spaces import Architecture
 
 if TYPE_CHECKING:
@@ -42,23 +41,21 @@ class PathTraining(Method):
     Of all weights those beside the path have a gradient of zero: weight decay and momentum go on for them, as they did
     when the methods were published (later PyTorch leaves weights without a gradient alone).
 
-    Of candidates that are drawn after every epoch, the best is read: the one of the highest accuracy on images of the
+    Of candidates that are drawn after every epoch, the best is read: the one of the highest quality on the
     architecture's half, with the weights of the supernet. Of equals, the first.
 
     Args:
         context: What it works with.
         samples: Number of candidates that are drawn.
-        judged_images: See :class:`~baselines.one_shot.method.Method`.
     """
 
-    def __init__(self, context: Context, *, samples: int, judged_images: int | None) -> None:
+    def __init__(self, context: Context, *, samples: int) -> None:
         super().__init__(context)
         self._samples = samples
-        self.judged_images = judged_images
         supernet = Supernet(context.space, context.dataset, context.size, seed=context.seed)
         self.supernet = context.ready(supernet)
         self._weights = list(self.supernet.parameters())
-        self.optimizer = WeightOptimizer(self._weights, context.settings)
+        self.optimizer = context.weight_optimizer(self._weights)
 
     def paths(self, generator: torch.Generator) -> Sequence[Architecture]:
         """The paths of one step; a uniformly random one.
@@ -119,15 +116,15 @@ class PathTraining(Method):
         return archs[scores.index(max(scores))]
 
     def state(self) -> dict[str, Any]:
-        return {"supernet": self.supernet.state_dict(), "optimizer": self.optimizer.sgd.state_dict()}
+        return {"supernet": self.supernet.state_dict(), "optimizer": self.optimizer.rule.state_dict()}
 
     def load(self, state: Mapping[str, Any], number: int) -> None:
         self.supernet.load_state_dict(state["supernet"])
-        self.optimizer.sgd.load_state_dict(state["optimizer"])
+        self.optimizer.rule.load_state_dict(state["optimizer"])
 
 
 class BestOfSamples(OneShot):
-    """A search that returns the best of samples, by accuracy with the weights of the supernet.
+    """A search that returns the best of samples, by quality with the weights of the supernet.
 
     Args:
         samples: Number of architectures that are drawn and compared after every epoch; 100 in the code released with

@@ -10,11 +10,10 @@ from baselines.one_shot.bilevel import Recipe
 from baselines.one_shot.darts import GradientBased
 from baselines.one_shot.edges import NormalisedEdges
 from baselines.one_shot.training import Settings
-from harness.errors import SpaceError
 from harness.errors import SpecError
 
 if TYPE_CHECKING:
-    from harness.spaces import SearchSpace
+    from harness.spaces import CellSpace
 
 
 class PCDARTS(GradientBased):
@@ -50,16 +49,12 @@ class PCDARTS(GradientBased):
         self.require(partial=partial)
         if warm_up < 0:
             raise SpecError(f"PCDARTS: warm_up must not be negative: {warm_up}.")
-        self.require_learning(warm_up, self.training.epochs)
         self.partial = partial
         self.warm_up = warm_up
 
-    def check(self, space: SearchSpace, dataset: str) -> None:
-        super().check(space, dataset)
-        try:
-            channels = space.full_size(self.size, dataset).get("channels", self.partial)
-        except SpaceError as error:
-            raise SpecError(f"size: {error}") from None
+    def check_search(self, space: CellSpace, dataset: str, settings: Settings) -> None:
+        self.require_learning(self.warm_up, settings.epochs)
+        channels = space.full_size(self.size, dataset).get("channels", self.partial)
         if channels % self.partial:
             raise SpecError(
                 f"PCDARTS: {channels} channels cannot be cut into {self.partial} equal parts; change partial, or size."

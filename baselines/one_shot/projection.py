@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from typing import Any
@@ -33,12 +34,12 @@ def tuning_epochs(space: CellSpace, tuning: int) -> int:
 class Projection(Bilevel):
     """Edge after edge is decided by perturbation (Wang et al., ICLR 2021, "DARTS-PT", algorithm 1).
 
-    After the supernet is trained, edges are taken in random order. Of each operation of an edge, the validation
-    accuracy without it is measured; the operation whose absence costs most stays, alone. Between two edges the search
-    goes on, at a tenth of the first learning rate. As in the released code, the architecture is learned on, the rate is
-    constant, and the last edge is decided before the last epoch.
+    After the supernet is trained, edges are taken in random order. Of each operation of an edge, the validation quality
+    without it is measured (accuracy, in the paper); the operation whose absence costs most stays, alone. Between two
+    edges the search goes on, at a tenth of the first learning rate. As in the released code, the architecture is
+    learned on, the rate is constant, and the last edge is decided before the last epoch.
 
-    Without an operation, its gate is 0 and the other gates stay as they are. Accuracy is that of all images of the
+    Without an operation, its gate is 0 and the other gates stay as they are. Quality is that on all examples of the
     architecture's half, and of equal ones the larger loss decides. From the first decision on nothing is sampled: a
     method that draws its gates has their expected values, for one draw says nothing of the operations beside it. An
     edge that is not decided yet has its strongest operation in what would be returned.
@@ -85,8 +86,8 @@ class Projection(Bilevel):
         self._projects = True
         if part == 0:
             # Momentum of another learning rate.
-            self.optimizer.sgd.state.clear()
-        self.optimizer.sgd.param_groups[0]["lr"] = self.context.settings.learning_rate * _SLOWER
+            self.optimizer.rule.state.clear()
+        self.optimizer.learning_rate = self.context.settings.learning_rate * _SLOWER
         if part % self._tuning == 0:
             self._decide(self._order[part // self._tuning])
         if number == self.epochs - 1:
@@ -101,15 +102,22 @@ class Projection(Bilevel):
 
     @torch.no_grad()
     def without(self, edge: int, choice: int) -> tuple[float, float]:
-        """What is left with one gate closed, on the architecture's half: accuracy in percent, and minus the loss."""
+        """What is left with one gate closed, on the architecture's half: quality, and minus the loss."""
         context = self.context
         gates = self.gates(1.0, context.generator("perturbation", edge))
         weights = gates.weights.clone()
         weights[edge, choice] = 0.0
         closed = dataclasses.replace(gates, weights=weights)
-        batches = list(context.data.in_order("architecture", context.settings.batch_size))
-        losses = [float(context.loss(self.supernet, batch, closed)) for batch in batches]
-        return context.accuracy(self.supernet, batches, closed), -sum(losses) / len(losses)
+        losses = []
+
+        def results() -> Iterator[tuple[Tensor, Tensor]]:
+            for batch in context.data.in_order("architecture", context.settings.batch_size):
+                outputs = context.outputs(self.supernet, batch, closed)
+                losses.append(float(context.data.loss(outputs, batch.targets)))
+                yield outputs, batch.targets
+
+        quality = context.data.quality(results())
+        return quality, -sum(losses) / len(losses)
 
     def read(self, number: int) -> Architecture:
         strongest = super().read(number)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from baselines.one_shot.training import Context
-    from harness.spaces import SearchSpace
+    from harness.spaces import CellSpace
 
 
 class Repeated(Method):
@@ -114,5 +114,5 @@ class RDARTS(OneShot):
     def method(self, context: Context) -> Repeated:
         return Repeated(context, self.weight_decays)
 
-    def length(self, space: SearchSpace) -> int:
-        return self.training.epochs * len(self.weight_decays)
+    def length(self, space: CellSpace, dataset: str) -> int:
+        return super().length(space, dataset) * len(self.weight_decays)

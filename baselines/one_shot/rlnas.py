@@ -11,6 +11,7 @@ from baselines.one_shot.angle import AngleMetric
 from baselines.one_shot.evolution import Breeding
 from baselines.one_shot.evolution import Evolutionary
 from baselines.one_shot.evolution import EvolvedPaths
+from baselines.one_shot.images import ImageData
 from baselines.one_shot.supernet import Supernet
 from baselines.one_shot.training import Settings
 
@@ -29,6 +30,7 @@ class RandomLabels(EvolvedPaths):
     """
 
     def __init__(self, context: Context, breeding: Breeding, *, samples: int) -> None:
+        assert isinstance(context.data, ImageData)
         data = context.data.relabelled(context.generator("labels"))
         super().__init__(dataclasses.replace(context, data=data), breeding, samples=samples)
         # Equal seeds draw equal weights.

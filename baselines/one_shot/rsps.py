@@ -30,4 +30,4 @@ class RSPS(BestOfSamples):
     settings = Settings(epochs=250)
 
     def method(self, context: Context) -> PathTraining:
-        return PathTraining(context, samples=self.samples, judged_images=self.judged_images)
+        return PathTraining(context, samples=self.samples)

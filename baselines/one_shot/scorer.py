@@ -20,6 +20,7 @@ from harness.arguments import checked_arguments
 from harness.errors import SpecError
 from harness.proxies import ProxyScore
 from harness.ranking.scorer import Scorer
+from harness.spaces import CellSpace
 from harness.store import JsonLines
 from harness.store import storage_errors
 
@@ -37,10 +38,10 @@ _CHUNK = 16
 class InheritedWeights(Scorer):
     """What a weight-sharing method thinks of an architecture after an epoch of its search.
 
-    For most methods that is the accuracy with the weights of the supernet, on images of the half that architectures are
-    judged on (Bender et al., ICML 2018; Yu et al., ICLR 2020, who ask how well it ranks); for RLNAS an angle. The
-    search is made here, from the strategy's settings and the seed. Several scorers of one search at different epochs
-    train it once; epochs before those that were made already are trained again.
+    For most methods that is the quality with the weights of the supernet, on the half that architectures are judged on
+    (Bender et al., ICML 2018; Yu et al., ICLR 2020, who ask how well it ranks): accuracy in percent on images. For
+    RLNAS it is an angle. The search is made here, from the strategy's settings and the seed. Several scorers of one
+    search at different epochs train it once; epochs before those that were made already are trained again.
 
     The seconds of a score are those of the comparison and, in equal shares, those of the training up to its epoch.
 
@@ -77,18 +78,26 @@ class InheritedWeights(Scorer):
             raise SpecError(f"seed must not be negative: {seed}.")
         arguments = checked_arguments(cls, f"strategy {strategy!r}", settings or {})
         self._strategy: OneShot = cls(**arguments, seed=seed)
-        self.epoch = self._strategy.training.epochs if epoch is None else epoch
-        if not self.epoch >= 1:
-            raise SpecError(f"epoch must be at least 1, not {self.epoch}.")
+        if epoch is not None and epoch < 1:
+            raise SpecError(f"epoch must be at least 1, not {epoch}.")
+        self._epoch = epoch
+
+    def epoch(self, benchmark: TabularBenchmark) -> int:
+        """Number of epochs before the comparison."""
+        if self._epoch is not None:
+            return self._epoch
+        assert isinstance(benchmark.space, CellSpace)
+        return self._strategy.training(benchmark.space, benchmark.dataset).epochs
 
     def check(self, benchmark: TabularBenchmark) -> None:
         self._strategy.check(benchmark.space, benchmark.dataset)
-        length = self._strategy.length(benchmark.space)
-        if self.epoch > length:
-            raise SpecError(f"epoch {self.epoch} is beyond the {length} epochs of the search.")
+        assert isinstance(benchmark.space, CellSpace)
+        length = self._strategy.length(benchmark.space, benchmark.dataset)
+        if self.epoch(benchmark) > length:
+            raise SpecError(f"epoch {self.epoch(benchmark)} is beyond the {length} epochs of the search.")
 
     def identity(self, benchmark: TabularBenchmark) -> Mapping[str, Any]:
-        return {"search": self._search(benchmark).digest, "epoch": self.epoch}
+        return {"search": self._search(benchmark).digest, "epoch": self.epoch(benchmark)}
 
     def _search(self, benchmark: TabularBenchmark) -> SearchRecord:
         return self._strategy.search(benchmark.space, benchmark.dataset)
@@ -113,7 +122,7 @@ class InheritedWeights(Scorer):
         total = len(scorers) * len(architectures)
         for digest, labels in of_search.items():
             # Earlier epochs first: only the newest state is kept.
-            for label in sorted(labels, key=lambda label: scorers[label].epoch):
+            for label in sorted(labels, key=lambda label: scorers[label].epoch(benchmark)):
                 done = len(found) * len(architectures)
                 resources.message(f"{label}: training, then comparing {len(architectures):,} architectures")
                 scorer = scorers[label]
@@ -136,7 +145,8 @@ def _scored(
 ) -> list[ProxyScore]:
     """The scores, kept in the folder of the search as they are made."""
     space = benchmark.space
-    file = search.folder / f"scores-{scorer.epoch}.jsonl"
+    epochs = scorer.epoch(benchmark)
+    file = search.folder / f"scores-{epochs}.jsonl"
     with storage_errors(file):
         file.parent.mkdir(parents=True, exist_ok=True)
     # Of two rankings one waits for the other, and finds its scores.
@@ -145,7 +155,7 @@ def _scored(
         missing = iter([arch for arch in dict.fromkeys(architectures) if space.ncode(arch) not in known])
         method = None
         while chunk := list(islice(missing, _CHUNK)):
-            method = method or search.method_after(scorer.epoch - 1)
+            method = method or search.method_after(epochs - 1)
             began = time.perf_counter()
             with reproducible(scorer._strategy.threads):
                 scores = method.scores(chunk)
@@ -154,6 +164,6 @@ def _scored(
                 lines.append({"ncode": space.ncode(arch), "score": score, "seconds": seconds})
                 known[space.ncode(arch)] = score, seconds
             progress(sum(space.ncode(arch) in known for arch in architectures))
-    training = sum(search.epoch(number).seconds for number in range(scorer.epoch)) / len(architectures)
+    training = sum(search.epoch(number).seconds for number in range(epochs)) / len(architectures)
     found = (known[space.ncode(arch)] for arch in architectures)
     return [ProxyScore.of(score, seconds + training) for score, seconds in found]

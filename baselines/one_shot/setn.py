@@ -29,14 +29,13 @@ class Template(PathTraining):
     Args:
         context: What it works with.
         samples: See :class:`~baselines.one_shot.paths.PathTraining`.
-        judged_images: See :class:`~baselines.one_shot.paths.PathTraining`.
 
     Attributes:
         edges: Logits of the distribution, which is independent from edge to edge.
     """
 
-    def __init__(self, context: Context, *, samples: int, judged_images: int | None) -> None:
-        super().__init__(context, samples=samples, judged_images=judged_images)
+    def __init__(self, context: Context, *, samples: int) -> None:
+        super().__init__(context, samples=samples)
         self.edges = Softmax(context.space, context.generator("architecture")).to(context.device)
         self._adam = architecture_optimizer(self.edges.parameters(), context.settings)
 
@@ -103,4 +102,4 @@ class SETN(BestOfSamples):
     settings = Settings(epochs=250)
 
     def method(self, context: Context) -> Template:
-        return Template(context, samples=self.samples, judged_images=self.judged_images)
+        return Template(context, samples=self.samples)

@@ -42,4 +42,4 @@ class SPOS(Evolutionary):
         self.judged_images = judged_images
 
     def method(self, context: Context) -> EvolvedPaths:
-        return EvolvedPaths(context, self.breeding, samples=self.samples, judged_images=self.judged_images)
+        return EvolvedPaths(context, self.breeding, samples=self.samples)

@@ -15,7 +15,7 @@ from typing import get_args
 import torch
 
 from baselines.device import torch_device
-from baselines.one_shot.data import SearchData
+from baselines.one_shot.images import ImageSource
 from baselines.one_shot.record import SearchRecord
 from baselines.one_shot.training import Context
 from baselines.one_shot.training import Settings
@@ -25,11 +25,11 @@ from harness.errors import SpecError
 from harness.history import Exhausted
 from harness.history import Finished
 from harness.history import Proposal
-from harness.images import load_images
 from harness.spaces import CellSpace
 from harness.strategy import Strategy
 
 if TYPE_CHECKING:
+    from baselines.one_shot.data import Source
     from baselines.one_shot.method import Method
     from harness.history import History
     from harness.spaces import Architecture
@@ -96,6 +96,8 @@ class OneShot(Strategy):
     settings: ClassVar[Settings] = Settings()
     #: Counts changes of the method: searches of an earlier one are not gone on with.
     version: ClassVar[int] = 1
+    #: So many images of the architecture's half compare architectures; ``None`` takes all.
+    judged_images: int | None = None
     _arguments: Mapping[str, Any]
 
     def __new__(cls, *_: Any, **arguments: Any) -> Self:
@@ -133,18 +135,13 @@ class OneShot(Strategy):
             raise SpecError(
                 f"{type(self).__name__}: precision {precision!r} is none of {', '.join(get_args(Precision))}."
             )
-        own: dict[str, Any] = {
+        given = {
             "epochs": epochs,
             "batch_size": batch_size,
             "learning_rate": learning_rate,
             "architecture_learning_rate": architecture_learning_rate,
         }
-        self.training = dataclasses.replace(
-            self.settings, **{key: value for key, value in own.items() if value is not None}
-        )
-        # A cosine that begins low must not rise.
-        if self.training.last_learning_rate > self.training.learning_rate:
-            self.training = dataclasses.replace(self.training, last_learning_rate=self.training.learning_rate)
+        self._given = {key: value for key, value in given.items() if value is not None}
         self.images = images
         self.train_images = train_images
         self.size = dict(size or {})
@@ -185,7 +182,7 @@ class OneShot(Strategy):
         """
 
     def check(self, space: SearchSpace, dataset: str) -> None:
-        dataset = dataset if self.dataset is None else self.dataset
+        dataset = self._searched(dataset)
         if not isinstance(space, CellSpace):
             raise SpecError(
                 f"{type(self).__name__} shares weights between the edges of a cell, and search space {space.name!r} "
@@ -197,16 +194,37 @@ class OneShot(Strategy):
             space.full_size(self.size, dataset)
         except SpaceError as error:
             raise SpecError(f"size: {error}") from None
-        available = len(load_images(self.images or dataset, dataset).train_images)
-        used = min(available, self.train_images or available)
-        if used // 2 < self.training.batch_size:
-            raise SpecError(
-                f"{type(self).__name__}: half of {used:,} training images is less than one batch of "
-                f"{self.training.batch_size:,}; lower batch_size, or use more images."
-            )
+        settings = self.training(space, dataset)
+        self.source(space, dataset).check(type(self).__name__, settings.batch_size)
+        self.check_search(space, dataset, settings)
+
+    def check_search(self, space: CellSpace, dataset: str, settings: Settings) -> None:
+        """Refuse what this method cannot search, before anything runs; most can search any space of cells.
+
+        Args:
+            space: The search space.
+            dataset: Data set that is searched for.
+            settings: Those of the search.
+
+        Raises:
+            SpecError: Says what is missing.
+        """
+
+    def _searched(self, dataset: str) -> str:
+        """The data set that is searched for, on a benchmark of a data set."""
+        return dataset if self.dataset is None else self.dataset
+
+    def source(self, space: CellSpace, dataset: str) -> Source:
+        """Where the examples of a search for a data set come from."""
+        return ImageSource(self.images, dataset, self.train_images, self.judged_images)
+
+    def training(self, space: CellSpace, dataset: str) -> Settings:
+        """Settings of a search for a data set."""
+        return self.source(space, dataset).settings(self.settings, self._given)
 
     def digest(self, space: SearchSpace, dataset: str) -> str | None:
-        return load_images(self.images or self.dataset or dataset, self.dataset or dataset).digest
+        assert isinstance(space, CellSpace)
+        return self.source(space, self._searched(dataset)).digest
 
     def propose(self, history: History) -> Proposal:
         search, epochs = self._search(history.space)
@@ -233,15 +251,13 @@ class OneShot(Strategy):
         """
         self.check(space, dataset)
         assert isinstance(space, CellSpace)
-        images = load_images(self.images or dataset, dataset)
         cls = type(self)
         identity = {
             "class": f"{cls.__module__}:{cls.__qualname__}",
             "version": self.version,
-            "settings": dataclasses.asdict(self.training),
+            "settings": dataclasses.asdict(self.training(space, dataset)),
             "own": {key: value for key, value in self._arguments.items() if key not in _COMMON},
-            "images": images.digest,
-            "train_images": self.train_images,
+            **self.source(space, dataset).identity,
             "size": space.full_size(self.size, dataset),
             "device": self.device.type,
             "precision": self.precision,
@@ -256,19 +272,12 @@ class OneShot(Strategy):
 
     def context(self, space: CellSpace, dataset: str) -> Context:
         """What a search for a data set works with."""
-        data = SearchData(
-            load_images(self.images or dataset, dataset),
-            limit=self.train_images,
-            seed=self._entropy,
-            device=self.device,
-            channels_last=self.device.type == "cuda",
-        )
         return Context(
             space=space,
             dataset=dataset,
             size=space.full_size(self.size, dataset),
-            data=data,
-            settings=self.training,
+            data=self.source(space, dataset).load(self._entropy, self.device),
+            settings=self.training(space, dataset),
             seed=self._entropy,
             device=self.device,
             autocast=torch.bfloat16 if self.precision == "bfloat16" else None,
@@ -279,7 +288,7 @@ class OneShot(Strategy):
         return super().__getstate__() | {"_searches": {}}
 
     def _search(self, space: SearchSpace) -> tuple[SearchRecord, int]:
-        dataset = self.task.dataset if self.dataset is None else self.dataset
+        dataset = self._searched(self.task.dataset)
         key = (self._entropy, dataset, space.name)
         if key not in self._searches:
             try:
@@ -289,9 +298,10 @@ class OneShot(Strategy):
                     raise
                 # In a bare Optuna study nothing is known of a data set, and the space may be any.
                 raise Exhausted(str(error)) from None
-            self._searches[key] = search, self.length(space)
+            assert isinstance(space, CellSpace)
+            self._searches[key] = search, self.length(space, dataset)
         return self._searches[key]
 
-    def length(self, space: SearchSpace) -> int:
+    def length(self, space: CellSpace, dataset: str) -> int:
         """Number of epochs of the search, with those of a phase that follows training."""
-        return self.training.epochs
+        return self.training(space, dataset).epochs

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
-import torch
 from torch import nn
 
-from baselines.one_shot.cell import Convolutions
 from baselines.one_shot.cell import GateHolder
 from baselines.one_shot.cell import Gates
 from baselines.one_shot.cell import SharedOperation
 from baselines.one_shot.cell import SupernetCell
-from harness import seeding
+from harness.networks.initialisation import fresh
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,22 +49,23 @@ class Supernet(nn.Module):
         self.space = space
         self.dataset = dataset
         self._holder = GateHolder()
-        # Drawn below: what PyTorch would draw here comes from the global generator.
-        with torch.device("meta"):
+
+        def make() -> nn.Module:
             network = space.stack(
                 lambda channels: SupernetCell(space, channels, self._holder, dataset, size, partial),
                 dataset,
                 size,
             )
-        self.network = network.to_empty(device="cpu")
-        _use_batch_statistics(self.network)
-        _initialise(self.network, seed)
+            _use_batch_statistics(network)
+            return network
 
-    def forward(self, images: Tensor, gates: Gates) -> Tensor:
-        """Class scores of shape (images, classes), for images of shape (images, 3, side, side)."""
+        self.network = fresh(make, seed)
+
+    def forward(self, inputs: Tensor, gates: Gates) -> Tensor:
+        """What the networks of the space give for such inputs: class scores, of shape (images, classes)."""
         self._holder.gates = gates
-        scores: Tensor = self.network(images)
-        return scores
+        outputs: Tensor = self.network(inputs)
+        return outputs
 
     def path(self, arch: Architecture) -> Gates:
         """The gates that let one architecture through."""
@@ -76,7 +74,7 @@ class Supernet(nn.Module):
 
     @property
     def cells(self) -> Iterator[tuple[str, SupernetCell]]:
-        """The cells with their names, from the images to the classifier."""
+        """The cells with their names, from the inputs to the outputs."""
         for name, module in self.network.named_modules():
             if isinstance(module, SupernetCell):
                 yield name, module
@@ -105,23 +103,3 @@ def _use_batch_statistics(network: nn.Module) -> None:
                 module.affine = False
                 module.register_parameter("weight", None)
                 module.register_parameter("bias", None)
-
-
-def _initialise(network: nn.Module, seed: int) -> None:
-    with torch.no_grad():
-        for name, layer in network.named_modules():
-            generator = torch.Generator().manual_seed(seeding.integer(seed, "weights", name))
-            if isinstance(layer, Convolutions):
-                for weight in layer.weight.unbind():
-                    nn.init.kaiming_uniform_(weight, a=math.sqrt(5), generator=generator)
-            elif isinstance(layer, nn.Conv2d | nn.Linear):
-                nn.init.kaiming_uniform_(layer.weight, a=math.sqrt(5), generator=generator)
-                if layer.bias is not None:
-                    bound = 1 / math.sqrt(layer.weight[0].numel())
-                    layer.bias.uniform_(-bound, bound, generator=generator)
-            elif isinstance(layer, nn.BatchNorm2d):
-                if layer.affine:
-                    nn.init.ones_(layer.weight)
-                    nn.init.zeros_(layer.bias)
-            elif any(True for _ in layer.parameters(recurse=False)):
-                raise NotImplementedError(f"no initialisation of {type(layer).__name__} is known.")

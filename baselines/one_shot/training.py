@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
-from torch.nn import functional
 
 from harness import seeding
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from collections.abc import Iterable
 
     from torch import Tensor
@@ -35,10 +35,10 @@ class Settings:
     :data:`PLAIN` are those of most other code for that space, which comes from the code of DARTS itself.
 
     Attributes:
-        epochs: Passes over half of the training images.
-        batch_size: Images of a step.
-        learning_rate: Of the weights, at the beginning; stochastic gradient descent with momentum 0.9.
-        nesterov: Whether that momentum is Nesterov's.
+        epochs: Passes over the weights' half.
+        batch_size: Examples of a step.
+        learning_rate: Of the weights, at the beginning.
+        nesterov: Whether their momentum is Nesterov's.
         last_learning_rate: Of the weights, at the end of a cosine.
         weight_decay: Of the weights.
         architecture_learning_rate: Of what is learned of architectures; Adam with betas 0.5 and 0.999.
@@ -67,7 +67,7 @@ class Context:
         space: The search space.
         dataset: Data set that networks are for.
         size: Width and depth of the supernet, as the space names them.
-        data: Images.
+        data: What it learns from.
         settings: Settings of the method.
         seed: Of everything that is drawn.
         device: Where it is computed.
@@ -92,61 +92,75 @@ class Context:
         # Convolutions take the layout of the images, whatever that of their weights.
         return supernet.to(self.device)
 
-    def scores(self, supernet: Supernet, batch: Batch, gates: Gates) -> Tensor:
-        """Class scores of a batch; shape (batch, classes), in single precision."""
+    def outputs(self, supernet: Supernet, batch: Batch, gates: Gates) -> Tensor:
+        """What the supernet says of a batch, in single precision."""
         with torch.autocast(self.device.type, dtype=self.autocast, enabled=self.autocast is not None):
-            scores: Tensor = supernet(batch.images, gates)
+            outputs: Tensor = supernet(batch.inputs, gates)
         # A search in double precision keeps it.
-        return scores.float() if scores.dtype in (torch.float16, torch.bfloat16) else scores
+        return outputs.float() if outputs.dtype in (torch.float16, torch.bfloat16) else outputs
 
     def loss(self, supernet: Supernet, batch: Batch, gates: Gates) -> Tensor:
-        """Cross-entropy, mean over the batch."""
-        return functional.cross_entropy(self.scores(supernet, batch, gates), batch.labels)
+        """What is descended: a mean over the batch."""
+        return self.data.loss(self.outputs(supernet, batch, gates), batch.targets)
 
     @torch.no_grad()
-    def accuracy(self, supernet: Supernet, batches: Iterable[Batch], gates: Gates) -> float:
-        """Share of the images of some batches that are classified correctly, in percent."""
-        correct = images = 0
-        for batch in batches:
-            correct += int((self.scores(supernet, batch, gates).argmax(dim=1) == batch.labels).sum())
-            images += len(batch)
-        return 100.0 * correct / images
+    def quality(self, supernet: Supernet, batches: Iterable[Batch], gates: Gates) -> float:
+        """How good the supernet is on some batches, as its data say it; higher is better."""
+        return self.data.quality((self.outputs(supernet, batch, gates), batch.targets) for batch in batches)
+
+    def weight_optimizer(
+        self, weights: Iterable[nn.Parameter], settings: Settings | None = None
+    ) -> WeightOptimizer:
+        """What trains the weights of a supernet, as its data have it.
+
+        Args:
+            weights: The weights.
+            settings: Others than those of the method.
+        """
+        return WeightOptimizer(weights, settings or self.settings, self.data.rule)
 
 
 class WeightOptimizer:
-    """Stochastic gradient descent on the weights of a supernet, along a cosine.
+    """Trains the weights of a supernet: gradients are clipped, and the learning rate falls along a cosine.
 
     Args:
         weights: The weights.
         settings: Settings of the method.
+        rule: Makes PyTorch's optimiser of them.
+
+    Attributes:
+        rule: PyTorch's optimiser.
     """
 
-    def __init__(self, weights: Iterable[nn.Parameter], settings: Settings) -> None:
+    def __init__(
+        self,
+        weights: Iterable[nn.Parameter],
+        settings: Settings,
+        rule: Callable[[list[nn.Parameter], Settings], torch.optim.Optimizer],
+    ) -> None:
         self._settings = settings
         self._weights = list(weights)
-        self.sgd = torch.optim.SGD(
-            self._weights,
-            lr=settings.learning_rate,
-            momentum=0.9,
-            nesterov=settings.nesterov,
-            weight_decay=settings.weight_decay,
-        )
+        self.rule = rule(self._weights, settings)
 
     @property
     def learning_rate(self) -> float:
         """Of the next step."""
-        rate: float = self.sgd.param_groups[0]["lr"]
+        rate: float = self.rule.param_groups[0]["lr"]
         return rate
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        self.rule.param_groups[0]["lr"] = rate
 
     def begin_epoch(self, number: int) -> None:
         """Set the learning rate of an epoch."""
         first, last = self._settings.learning_rate, self._settings.last_learning_rate
         part = min(number / self._settings.epochs, 1.0)
-        self.sgd.param_groups[0]["lr"] = last + (first - last) * (1 + math.cos(math.pi * part)) / 2
+        self.learning_rate = last + (first - last) * (1 + math.cos(math.pi * part)) / 2
 
     def step(self, loss: Tensor) -> None:
         """Descend the gradient of a loss."""
-        self.sgd.zero_grad(set_to_none=True)
+        self.rule.zero_grad(set_to_none=True)
         self.apply(torch.autograd.grad(loss, self._weights, allow_unused=True))
 
     def apply(self, gradients: Iterable[Tensor | None]) -> None:
@@ -154,7 +168,7 @@ class WeightOptimizer:
         for weight, gradient in zip(self._weights, gradients, strict=True):
             weight.grad = gradient
         torch.nn.utils.clip_grad_norm_(self._weights, _CLIP)
-        self.sgd.step()
+        self.rule.step()
 
 
 def architecture_optimizer(parameters: Iterable[nn.Parameter], settings: Settings) -> torch.optim.Adam:

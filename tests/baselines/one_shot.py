@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from baselines.one_shot.data import SearchData
+from baselines.one_shot.images import ImageData
 from baselines.one_shot.training import Context
 from baselines.one_shot.training import Settings
 from harness.images import load_images
@@ -24,11 +24,11 @@ TINY: dict[str, Any] = {
 }
 
 
-def context(seed: int = 0, **settings: Any) -> Context:
+def context(seed: int = 0, judged: int | None = None, **settings: Any) -> Context:
     """What a search of two steps per epoch works with."""
     settings = {"epochs": 4, "batch_size": 16, **settings}
     cpu = torch.device("cpu")
-    data = SearchData(load_images("digits", "cifar10"), limit=64, seed=seed, device=cpu)
+    data = ImageData(load_images("digits", "cifar10"), limit=64, judged=judged, seed=seed, device=cpu)
     return Context(SPACE, "cifar10", SIZE, data, Settings(**settings), seed, cpu)
 
 

@@ -33,8 +33,6 @@ from baselines.one_shot.sdarts import AdversarialNoise
 from baselines.one_shot.sdarts import Radius
 from baselines.one_shot.sdarts import RandomNoise
 from baselines.one_shot.snas import SNAS
-from baselines.one_shot.training import Settings
-from baselines.one_shot.training import WeightOptimizer
 from harness.errors import SpecError
 from harness.spaces import Architecture
 from tests.baselines.one_shot import SPACE
@@ -78,7 +76,7 @@ class TestDARTS:
         loss = search.context.loss(
             search.supernet, train, dataclasses.replace(gates, weights=gates.weights.detach())
         )
-        optimizer = WeightOptimizer(search.supernet.parameters(), search.context.settings)
+        optimizer = search.context.weight_optimizer(search.supernet.parameters())
         after = {name: w.detach().clone() for name, w in search.supernet.named_parameters()}
         assert same(after, before)
         optimizer.begin_epoch(0)
@@ -99,10 +97,10 @@ class TestDARTS:
         inputs, targets, others, wanted = drawn(20, 4), drawn(20), drawn(20, 4), drawn(20)
         weights = [torch.nn.Parameter(drawn(4, 3)), torch.nn.Parameter(drawn(3))]
         architecture = [torch.nn.Parameter(drawn(3))]
-        optimizer = WeightOptimizer(weights, Settings(learning_rate=0.05, weight_decay=0.1))
+        optimizer = context(learning_rate=0.05, weight_decay=0.1).weight_optimizer(weights)
         optimizer.step((weights[0] ** 3).sum() + (weights[1] ** 3).sum())
         start = [weight.detach().clone() for weight in weights]
-        buffers = [optimizer.sgd.state[weight]["momentum_buffer"].clone() for weight in weights]
+        buffers = [optimizer.rule.state[weight]["momentum_buffer"].clone() for weight in weights]
 
         def loss(x, y, w, a):
             return ((torch.tanh(x @ w[0]) * torch.softmax(a[0], 0) @ w[1] - y) ** 2).mean()
@@ -141,7 +139,7 @@ class TestDARTS:
         assert not torch.equal(first, second)
 
     def test_the_learning_rate_falls_along_a_cosine(self):
-        optimizer = WeightOptimizer([torch.nn.Parameter(torch.ones(1))], Settings(epochs=50))
+        optimizer = context(epochs=50).weight_optimizer([torch.nn.Parameter(torch.ones(1))])
         rates = []
         for number in (0, 25, 50):
             optimizer.begin_epoch(number)
@@ -155,7 +153,7 @@ class TestSNAS:
         train, valid = first_batches(search)
         step = search.step(train, valid, 0, 0.0, torch.Generator().manual_seed(0))
         twin = Bilevel(context(), SNAS().recipe())
-        other = dataclasses.replace(valid, images=torch.zeros_like(valid.images))
+        other = dataclasses.replace(valid, inputs=torch.zeros_like(valid.inputs))
         assert torch.equal(step, twin.step(train, other, 0, 0.0, torch.Generator().manual_seed(0)))
         assert same(search.state(), twin.state())
         assert not torch.equal(search.edges.logits, Bilevel(context(), SNAS().recipe()).edges.logits)
@@ -200,7 +198,7 @@ class TestPCDARTS:
 
     def test_an_architecture_must_be_learned_at_all(self):
         with pytest.raises(SpecError, match="15 epochs of 10 train weights alone"):
-            PCDARTS(epochs=10)
+            PCDARTS(**TINY, epochs=10).check(SPACE, "cifar10")
 
 
 class TestDrNAS:
@@ -217,7 +215,8 @@ class TestDrNAS:
         assert held.abs().mean() < 0.5 * free.abs().mean()
 
     def test_one_regulariser_takes_the_place_of_the_other(self):
-        decays = [DrNAS(regulariser=r, scale=0.5).training.architecture_weight_decay for r in ("l2", "kl")]
+        methods = [DrNAS(regulariser=regulariser, scale=0.5) for regulariser in ("l2", "kl")]
+        decays = [method.training(SPACE, "cifar10").architecture_weight_decay for method in methods]
         assert decays == [0.5, 0.0]
         assert DrNAS().recipe().regulariser is None
 
@@ -313,7 +312,7 @@ class TestPerturbationBasedSelection:
         return search
 
     def test_one_edge_is_decided_between_two_epochs_of_tuning_and_the_last_one_after_them(self):
-        assert DARTSPT(epochs=10, tuning=5).length(SPACE) == 35
+        assert DARTSPT(epochs=10, tuning=5).length(SPACE, "cifar10") == 35
         search = self.made(until=1)
         assert search.epochs == 6
         decided = []
@@ -344,19 +343,19 @@ class TestPerturbationBasedSelection:
         train, _ = first_batches(search)
         with torch.no_grad():
             gates = search.gates(1.0, torch.Generator())
-            whole = search.supernet(train.images, gates)
+            whole = search.supernet(train.inputs, gates)
             for edge in range(6):
                 for choice in range(1, 5):
                     weights = gates.weights.clone()
                     weights[edge, choice] = 0.0
-                    closed = search.supernet(train.images, dataclasses.replace(gates, weights=weights))
+                    closed = search.supernet(train.inputs, dataclasses.replace(gates, weights=weights))
                     assert not torch.equal(closed, whole), (edge, choice)
             search.decided = dict(enumerate([3, 1, 2, 4, 3, 1]))
-            decided = search.supernet(train.images, search.gates(1.0, torch.Generator()))
+            decided = search.supernet(train.inputs, search.gates(1.0, torch.Generator()))
             path = search.supernet.path([3, 1, 2, 4, 3, 1])
             edges = search.edges.expected().edges
             torch.testing.assert_close(
-                decided, search.supernet(train.images, dataclasses.replace(path, edges=edges))
+                decided, search.supernet(train.inputs, dataclasses.replace(path, edges=edges))
             )
 
     def test_it_is_not_the_strongest_operation_that_is_returned(self):
@@ -423,15 +422,12 @@ class TestPDARTS:
             ({"kept": [2, 3]}, "kept are numbers from 1 that do not grow"),
             ({"kept": [3]}, "an entry per stage"),
             ({"epochs": 30, "warm_up": 10}, "10 epochs of 10 train weights alone"),
+            ({"epochs": 100}, "100 epochs cannot be shared evenly by 3 stages"),
         ],
     )
     def test_stages_that_make_no_sense_are_refused(self, options, message):
         with pytest.raises(SpecError, match=message):
-            PDARTS(**options)
-
-    def test_epochs_are_shared_evenly(self):
-        with pytest.raises(SpecError, match="100 epochs cannot be shared evenly by 3 stages"):
-            PDARTS(epochs=100)
+            PDARTS(**TINY, **options).check(SPACE, "cifar10")
 
 
 class TestRDARTS:

@@ -56,7 +56,7 @@ def architectures(record, count=4):
 def test_cut_off_anywhere_it_ends_as_one_that_was_not(case, tmp_path, monkeypatch):
     """Architectures, metrics, and every bit of the state; the other process knows nothing but the folder."""
     strategy = registry.load("strategy", case.name)(**case.params, seed=3)
-    epochs = min(EPOCHS, strategy.length(SPACE))
+    epochs = min(EPOCHS, strategy.length(SPACE, "cifar10"))
     whole = strategy.search(SPACE, "cifar10")
     expected = [whole.epoch(number) for number in range(epochs)]
     state = whole.method_after(epochs - 1).state()
@@ -74,7 +74,7 @@ def test_cut_off_anywhere_it_ends_as_one_that_was_not(case, tmp_path, monkeypatc
 def test_length_is_the_number_of_epochs_of_the_method(case):
     strategy = registry.load("strategy", case.name)(**case.params, seed=0)
     context = strategy.context(SPACE, "cifar10")
-    assert strategy.method(context).epochs == strategy.length(SPACE)
+    assert strategy.method(context).epochs == strategy.length(SPACE, "cifar10")
 
 
 @pytest.mark.parametrize("case", CASES)

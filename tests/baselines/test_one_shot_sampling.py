@@ -15,12 +15,12 @@ from baselines.one_shot.angle import open_paths
 from baselines.one_shot.controller import Controller
 from baselines.one_shot.controller import Reinforcement
 from baselines.one_shot.data import Batch
-from baselines.one_shot.data import SearchData
 from baselines.one_shot.enas import ENAS
 from baselines.one_shot.evolution import Breeding
 from baselines.one_shot.evolution import Evolution
 from baselines.one_shot.fairnas import FairNAS
 from baselines.one_shot.fairnas import StrictlyFair
+from baselines.one_shot.images import ImageData
 from baselines.one_shot.paths import PathTraining
 from baselines.one_shot.paths import uniform
 from baselines.one_shot.rlnas import RLNAS
@@ -74,9 +74,9 @@ def cell(ncode: str) -> Architecture:
     return SPACE.from_ncode(ncode)
 
 
-def trained(**options) -> PathTraining:
+def trained(samples: int = 6, judged: int | None = None) -> PathTraining:
     """Random search with weight sharing after three epochs, which tell architectures apart."""
-    method = PathTraining(context(learning_rate=0.2), **{"samples": 6, "judged_images": None, **options})
+    method = PathTraining(context(learning_rate=0.2, judged=judged), samples=samples)
     for number in range(3):
         method.epoch(number)
     return method
@@ -95,7 +95,7 @@ def test_uniform_paths_have_every_operation_of_every_edge_equally_often():
 
 
 def test_an_update_descends_the_sum_of_the_gradients_of_its_paths():
-    one, other = (PathTraining(context(), samples=1, judged_images=None) for _ in range(2))
+    one, other = (PathTraining(context(), samples=1) for _ in range(2))
     paths = [cell("333333"), cell("302104"), cell("211403")]
     batch = next(one.context.data.in_order("weights", 16))
     one.train(batch, paths)
@@ -107,7 +107,7 @@ def test_an_update_descends_the_sum_of_the_gradients_of_its_paths():
 
 
 def test_weights_beside_the_path_decay_and_no_more():
-    method = PathTraining(context(learning_rate=0.1, weight_decay=0.01), samples=1, judged_images=None)
+    method = PathTraining(context(learning_rate=0.1, weight_decay=0.01), samples=1)
     before = {edge: own(method.supernet, edge, SMALL) for edge in range(6)}
     method.train(next(method.context.data.in_order("weights", 16)), [cell("333333")])
     for edge, weight in before.items():
@@ -161,7 +161,7 @@ def test_searches_that_sample_alike_train_alike():
 
 def accuracy(method: PathTraining, arch: Architecture, batches: list[Batch]) -> float:
     correct = [
-        (method.supernet(batch.images, method.supernet.path(arch)).argmax(dim=1) == batch.labels)
+        (method.supernet(batch.inputs, method.supernet.path(arch)).argmax(dim=1) == batch.targets)
         for batch in batches
     ]
     return 100 * float(torch.cat(correct).double().mean())
@@ -196,7 +196,7 @@ def test_of_equals_the_first_is_best():
 
 
 def test_so_many_images_judge():
-    method = trained(judged_images=8)
+    method = trained(judged=8)
     judged = method.context.data.some("architecture", 8, method.context.generator("judged images"))
     arch = cell("333333")
     assert method.scores([arch]) == pytest.approx([accuracy(method, arch, [judged])])
@@ -206,10 +206,10 @@ def test_so_many_images_judge():
 def test_many_images_judge_in_equal_batches_of_at_most_512():
     small = context()
     images = load_images("digits", "cifar10")
-    data = SearchData(images, limit=1200, seed=0, device=torch.device("cpu"))
-    method = PathTraining(dataclasses.replace(small, data=data), samples=1, judged_images=None)
+    data = ImageData(images, limit=1200, seed=0, device=torch.device("cpu"))
+    method = PathTraining(dataclasses.replace(small, data=data), samples=1)
     every = data.some("architecture", 600, small.generator("judged images"))
-    halves = [Batch(every.images[:300], every.labels[:300]), Batch(every.images[300:], every.labels[300:])]
+    halves = [Batch(every.inputs[:300], every.targets[:300]), Batch(every.inputs[300:], every.targets[300:])]
     arch = cell("333333")
     assert method.scores([arch]) == pytest.approx([accuracy(method, arch, halves)])
 
@@ -293,7 +293,7 @@ def test_generations_follow_training(name):
     strategy = STRATEGIES[name]()
     method = strategy.method(context(epochs=1))
     assert method.epochs == 3
-    assert strategy.length(SPACE) == strategy.settings.epochs + 2
+    assert strategy.length(SPACE, "cifar10") == strategy.settings.epochs + 2
     method.epoch(0)
     weights = copied(method.supernet.state_dict())
     first, second = method.epoch(1), method.epoch(2)
@@ -457,15 +457,15 @@ def test_random_labels_belong_to_images():
     for half in ("weights", "architecture"):
         batches = [list(data.in_order(half, 16)) for data in (true, false, false)]
         for a, b, again in zip(*batches, strict=True):
-            assert torch.equal(a.images, b.images)
-            assert torch.equal(b.labels, again.labels)
+            assert torch.equal(a.inputs, b.inputs)
+            assert torch.equal(b.targets, again.targets)
         drawn = false.some(half, 32, generator(4))
         order = torch.randperm(32, generator=generator(4))
-        assert torch.equal(drawn.labels, torch.cat([batch.labels for batch in batches[1]])[order])
-        agreeing = sum(int((a.labels == b.labels).sum()) for a, b in zip(*batches[:2], strict=True))
+        assert torch.equal(drawn.targets, torch.cat([batch.targets for batch in batches[1]])[order])
+        agreeing = sum(int((a.targets == b.targets).sum()) for a, b in zip(*batches[:2], strict=True))
         # One in ten by chance, of 32.
         assert agreeing < 10
-        assert len({int(label) for batch in batches[1] for label in batch.labels}) > 6
+        assert len({int(label) for batch in batches[1] for label in batch.targets}) > 6
 
 
 def test_true_labels_have_no_part_in_the_search():
@@ -592,5 +592,5 @@ def test_defaults_are_those_of_the_sources():
     spos = SPOS().breeding
     assert (spos.generations, spos.population, spos.parents, spos.mutation) == (20, 50, 10, 0.1)
     assert (RLNAS().breeding.population, RLNAS().breeding.parents) == (100, 30)
-    assert RLNAS().length(SPACE) == 270
-    assert ENAS().training.last_learning_rate == 0.0005
+    assert RLNAS().length(SPACE, "cifar10") == 270
+    assert ENAS().training(SPACE, "cifar10").last_learning_rate == 0.0005

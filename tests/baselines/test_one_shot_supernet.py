@@ -254,19 +254,19 @@ class TestEdges:
 class TestImages:
     def test_halves_share_no_image(self):
         data = context().data
-        a, b = (torch.cat([x.images for x in data.in_order(h, 16)]) for h in ("weights", "architecture"))
+        a, b = (torch.cat([x.inputs for x in data.in_order(h, 16)]) for h in ("weights", "architecture"))
         assert len(a) == len(b) == len(data) == 32
         assert not any(torch.equal(x, y) for x in a for y in b)
 
     def test_images_are_cropped_from_a_frame_and_flipped(self):
         data = context().data
         plain = {
-            tuple(x.flatten().tolist()): x for batch in data.in_order("weights", 16) for x in batch.images
+            tuple(x.flatten().tolist()): x for batch in data.in_order("weights", 16) for x in batch.inputs
         }
         batch = next(data.batches("weights", 16, torch.Generator().manual_seed(3)))
         assert len(batch) == 16
         flipped = 0
-        for image in batch.images:
+        for image in batch.inputs:
             places = []
             for original in plain.values():
                 for sign, source in ((0, original), (1, original.flip(2))):
@@ -281,14 +281,14 @@ class TestImages:
 
     def test_a_pass_shows_every_image_once(self):
         data = context().data
-        labels = torch.cat([b.labels for b in data.batches("weights", 16, torch.Generator().manual_seed(0))])
-        everything = torch.cat([b.labels for b in data.in_order("weights", 16)])
+        labels = torch.cat([b.targets for b in data.batches("weights", 16, torch.Generator().manual_seed(0))])
+        everything = torch.cat([b.targets for b in data.in_order("weights", 16)])
         assert labels.sort().values.tolist() == everything.sort().values.tolist()
 
     def test_images_are_normalised(self):
         data = context().data
         images = load_images("digits", "cifar10")
-        first = next(data.in_order("weights", 16)).images[0].numpy()
+        first = next(data.in_order("weights", 16)).inputs[0].numpy()
         mean, std = images.statistics
         assert ((first * std + mean) * 255).round().astype(int).tolist() in [
             x.astype(int).tolist() for x in images.train_images

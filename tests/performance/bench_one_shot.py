@@ -20,7 +20,7 @@ from tabulate import tabulate
 from torch import nn
 from torch.nn import functional
 
-from baselines.one_shot.data import SearchData
+from baselines.one_shot.images import ImageData
 from baselines.one_shot.record import reproducible
 from baselines.one_shot.strategy import OneShot
 from baselines.one_shot.training import Context
@@ -98,7 +98,7 @@ class Plain:
         self.adam = torch.optim.Adam([self.logits], 3e-4, betas=(0.5, 0.999), weight_decay=1e-3)
 
     def loss(self, batch: Batch) -> Tensor:
-        return functional.cross_entropy(self.network(batch.images), batch.labels)
+        return functional.cross_entropy(self.network(batch.inputs), batch.targets)
 
     def step(self, train: Batch, valid: Batch) -> None:
         self.adam.zero_grad()
@@ -138,7 +138,7 @@ def main() -> None:
     chosen = arguments.parse_args()
     device = torch.device(chosen.device)
     size = {"channels": chosen.channels, "cells": chosen.cells}
-    data = SearchData(
+    data = ImageData(
         load_images("digits", "cifar10"),
         limit=4 * chosen.batch,
         seed=0,
