@@ -9,6 +9,7 @@ from typing import Any
 from typing import Literal
 from typing import get_args
 
+from harness.history import Finished
 from harness.spaces import Architecture
 from llm_strategies.base import LLMStrategy
 from llm_strategies.ists_tree import Tree
@@ -22,12 +23,14 @@ if TYPE_CHECKING:
 
     from harness.history import History
     from harness.history import Proposal
+    from harness.history import Trial
     from llm_strategies.models.client import Message
     from llm_strategies.views import View
 
 Reasoning = Literal["cot", "tot"]
 Stages = Literal["exploration", "both"]
 Duplicates = Literal["reject", "keep"]
+Bank = Literal["true", "shuffled"]
 
 #: Largest number of letters of an explanation under a schema.
 EXPLANATION_LENGTH = 240
@@ -71,10 +74,12 @@ class ISTS(LLMStrategy):
       appendix F have up to 700. It follows the choice and is not shown again, so it changes none.
     - Sampling is not described. Temperature 0.6 and top-p 0.9 are what LLaMA-3-8B-Instruct, the paper's main model,
       comes with.
-    - A run whose budget reaches beyond the last round goes on in the optimisation stage.
+    - A run whose budget reaches beyond the last round goes on in the optimisation stage, unless ``ends``.
     - A prompt that is longer than the model's context is sent again with half of the memory; the worst go first.
 
     Ablations (section 5.4): ``strategy: false`` optimises from the first round on; ``memory: false`` shows no results.
+    Ours: ``bank_size`` shows the best results alone, and ``bank: shuffled`` shows all with each other's values, so that
+    a search that is none the worse for it learns nothing from them.
 
     Args:
         reasoning: ``cot`` or ``tot``.
@@ -82,6 +87,9 @@ class ISTS(LLMStrategy):
         exploration_rate: Share of rounds that explore, rounded to whole rounds.
         strategy: Whether there are two stages; ``False`` has the optimisation stage alone.
         memory: Whether the model sees the results so far.
+        bank_size: So many results, the best, are shown; ``None`` shows all.
+        bank: ``true``, or ``shuffled``: every result has the value of another one, drawn anew in every round.
+        ends: Whether the run ends with the last round, whatever is left of its budget.
         tot_stages: In which stages the tree grows cell by cell: ``exploration`` or ``both``. Elsewhere, also where
             ``strategy`` is off and it is not ``both``, one reply is a whole architecture.
         cell_size: Number of decisions of a cell.
@@ -104,6 +112,9 @@ class ISTS(LLMStrategy):
         exploration_rate: float = 0.6,
         strategy: bool = True,
         memory: bool = True,
+        bank_size: int | None = None,
+        bank: Bank = "true",
+        ends: bool = False,
         tot_stages: Stages = "exploration",
         cell_size: int = 1,
         breadth: int = 3,
@@ -116,6 +127,9 @@ class ISTS(LLMStrategy):
         self._require_one_of("reasoning", reasoning, get_args(Reasoning))
         self._require("rounds", rounds, low=1)
         self._require("exploration_rate", exploration_rate, low=0.0, high=1.0)
+        if bank_size is not None:
+            self._require("bank_size", bank_size, low=1)
+        self._require_one_of("bank", bank, get_args(Bank))
         self._require_one_of("tot_stages", tot_stages, get_args(Stages))
         self._require("cell_size", cell_size, low=1)
         self._require("breadth", breadth, low=1)
@@ -125,12 +139,17 @@ class ISTS(LLMStrategy):
         self.exploration_rate = exploration_rate
         self.strategy = strategy
         self.memory = memory
+        self.bank_size = bank_size
+        self.bank: Bank = bank
+        self.ends = ends
         self.tot_stages: Stages = tot_stages
         self.cell_size = cell_size
         self.breadth = breadth
         self.duplicates: Duplicates = duplicates
 
     def suggest(self, history: History, view: View) -> Proposal:
+        if self.ends and history.number >= self.rounds:
+            raise Finished(f"all {self.rounds:,} rounds are made.")
         exploring = self.strategy and history.number < round(self.rounds * self.exploration_rate)
         cell_wise = self.reasoning == "tot" and (exploring or self.tot_stages == "both")
         search = _Round(self, history, view, exploring)
@@ -160,7 +179,7 @@ class _Round:
         self._seen = history.seen if reject else set()
         self._view = view
         self._objective = Objective(strategy.task, view.blind)
-        self._bank = sorted(history.trials, key=lambda trial: trial.score) if strategy.memory else []
+        self._bank = _bank(strategy, history)
         self._round = history.number + 1
         self._exploring = exploring
         self._repeated: dict[Architecture, None] = {}
@@ -268,6 +287,21 @@ class _Round:
             **values,
         )
         return [{"role": "system", "content": system}, {"role": "user", "content": user}]
+
+
+def _bank(strategy: ISTS, history: History) -> list[Trial]:
+    """The results that the model sees, worst first."""
+    if not strategy.memory:
+        return []
+    trials = list(history.trials)
+    if strategy.bank == "shuffled":
+        order = history.rng.permutation(len(trials))
+        trials = [
+            trial._replace(score=other.score, value=other.value, measures=other.measures)
+            for trial, other in zip(trials, (trials[i] for i in order), strict=True)
+        ]
+    ordered = sorted(trials, key=lambda trial: trial.score)
+    return ordered if strategy.bank_size is None else ordered[-strategy.bank_size :]
 
 
 def _schema(key: str, value: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,10 +15,12 @@ import pytest
 from harness.benchmarks.base import Metric
 from harness.errors import SpecError
 from harness.history import Exhausted
+from harness.history import Finished
 from harness.history import History
 from harness.history import Trial
 from harness.models import Endpoint
 from harness.models import Models
+from harness.spaces import ISTSSpace
 from harness.spaces import NASBench201Space
 from harness.spaces import SearchSpace
 from harness.task import Task
@@ -116,6 +118,12 @@ def test_rounds_beyond_the_last_optimise() -> None:
     assert "round 6 of 6" in text(request)
 
 
+def test_the_run_can_end_with_the_last_round() -> None:
+    ask(history([90.0] * 3), rounds=4, ends=True)
+    with pytest.raises(Finished, match="all 4 rounds"):
+        ask(history([90.0] * 4), rounds=4, ends=True)
+
+
 @pytest.mark.parametrize(("rate", "explores"), [(0.0, 0), (0.5, 2), (1.0, 4)])
 def test_exploration_rate(rate: float, explores: int) -> None:
     stages = [
@@ -148,6 +156,47 @@ def test_bank_of_a_loss() -> None:
     (request,), _ = ask(history([-0.5, -2.0, -0.25]), task=loss)
     assert bank(request) == ["2", "0.5", "0.25"]
     assert "lower is better" in text(request)
+
+
+def test_bank_of_the_best_alone() -> None:
+    (request,), _ = ask(history([91.5, 30.25, 93.0, 12.0]), bank_size=2)
+    assert bank(request) == ["91.5", "93"]
+
+
+def test_shuffled_bank_has_the_same_values_of_other_architectures() -> None:
+    def shown(**settings: Any) -> dict[str, str]:
+        (request,), _ = ask(history([float(score) for score in range(8)]), **settings)
+        lines = [line for line in text(request).splitlines() if line.startswith("Round ")]
+        return {line.split()[2]: line.split()[-1] for line in lines}
+
+    true, shuffled = shown(), shown(bank="shuffled")
+    assert true.keys() == shuffled.keys()
+    assert true != shuffled
+    assert sorted(true.values()) == list(shuffled.values()), "sorted by the value that is shown"
+
+
+def test_forecasts_are_described_with_all_their_errors() -> None:
+    space = ISTSSpace()
+    errors = [Metric("MAE", "mph", False), Metric("RMSE", "mph", False), Metric("MAPE", "%", False)]
+    task = Task("roads", errors[0], 1, description="Speeds at 29 sensors.", measures=tuple(errors))
+    run = history([-4.5, -4.25], space=space)
+    measured = [{"MAE": 4.5, "RMSE": 8.25, "MAPE": 12.0}, {"MAE": 4.25, "RMSE": 8.5, "MAPE": 13.5}]
+    run = History(
+        space,
+        [trial._replace(measures=m) for trial, m in zip(run.trials, measured, strict=True)],
+        number=2,
+        seen=run.seen,
+        make_rng=lambda: np.random.default_rng(0),
+        folds={},
+    )
+    (request,), _ = ask(run, task=task)
+    shown = text(request)
+    assert "Speeds at 29 sensors." in shown
+    assert "MAE (mph) on roads; lower is better. Also measured: RMSE (mph), MAPE (%)." in shown
+    assert "four nodes" in shown
+    assert shown.index("MAE 4.5 RMSE 8.25 MAPE 12") < shown.index("MAE 4.25 RMSE 8.5 MAPE 13.5")
+    (request,), _ = ask(run, task=task, names="permuted")
+    assert not any(word in text(request) for word in ("Speeds", "MAE", "RMSE", "stp", "spatial"))
 
 
 @pytest.mark.parametrize("number", [0, 12])
@@ -506,6 +555,8 @@ def test_real_model(embedded_model: Endpoint) -> None:
         {"cell_size": 0},
         {"breadth": 0},
         {"duplicates": "forget"},
+        {"bank_size": 0},
+        {"bank": "empty"},
     ],
 )
 def test_bad_settings(setting: dict[str, Any]) -> None:
