@@ -320,7 +320,7 @@ def _provenance(plan: Plan, trainings: Mapping[Job, Training | ScoreError]) -> d
                 }
                 for split in SPLITS
             }
-    about = About(benchmark.dataset, benchmark.description, benchmark.measures, references)
+    about = About(benchmark.dataset, benchmark.description, benchmark.measures, references, benchmark.extent)
     name, params = plan.spec
     return {
         "origin": benchmark.source,

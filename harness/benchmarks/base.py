@@ -6,6 +6,7 @@ from abc import ABC
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
+from dataclasses import field
 from typing import TYPE_CHECKING
 from typing import Literal
 
@@ -54,6 +55,20 @@ class Evaluation:
     measures: Mapping[str, float] | None = None
 
 
+@dataclass(frozen=True)
+class Extent:
+    """How much of a published data set a benchmark has; numbers of its papers are of the whole.
+
+    Attributes:
+        dataset: Name of the published data set.
+        part: Of what there is less than the whole (``sensors``, ``steps``), to how much there is and how much the whole
+            has; empty where nothing is missing.
+    """
+
+    dataset: str
+    part: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+
+
 class Benchmark(ABC):
     """A search space on a data set, with scores.
 
@@ -80,6 +95,11 @@ class Benchmark(ABC):
     source: str
     cost_kind: CostKind = "simulated"
     description: str = ""
+
+    @property
+    def extent(self) -> Extent:
+        """Which published data set this is, and how much of it."""
+        return Extent(self.dataset)
 
     @property
     def measures(self) -> tuple[Metric, ...]:

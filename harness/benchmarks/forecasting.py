@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from harness import registry
+from harness.benchmarks.base import Extent
 from harness.benchmarks.base import Metric
 from harness.benchmarks.trained import Subject
 from harness.benchmarks.trained import TrainedBenchmark
@@ -18,6 +19,7 @@ from harness.forecasting.partition import parse_shares
 from harness.forecasting.partition import protocol
 from harness.forecasting.settings import TrainingSettings
 from harness.traffic import load_traffic
+from harness.traffic.official import OFFICIAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from harness.forecasting.errors import Errors
     from harness.forecasting.partition import Shares
     from harness.forecasting.windows import Windows
+    from harness.traffic import TrafficSet
 
 STEPS = HORIZONS = 12
 FEATURES = 2
@@ -157,6 +160,10 @@ class Forecasting(TrainedBenchmark):
         self._windows: dict[Shares, Windows] = {}
 
     @property
+    def extent(self) -> Extent:
+        return Extent(self._traffic.dataset, _missing(self._traffic))
+
+    @property
     def measures(self) -> tuple[Metric, ...]:
         return self._measures
 
@@ -208,6 +215,18 @@ class Forecasting(TrainedBenchmark):
                 self._traffic, shares, steps=STEPS, horizons=HORIZONS, device=self._device
             )
         return self._windows[shares]
+
+
+def _missing(traffic: TrafficSet) -> dict[str, tuple[int, int]]:
+    """Of what a traffic set has less than the published one: how much it has, and how much that has."""
+    official = OFFICIAL.get(traffic.dataset)
+    if official is None:
+        return {}
+    counts = {
+        "sensors": (traffic.sensors, official.sensor_count),
+        "steps": (traffic.steps, official.step_count),
+    }
+    return {kind: (part, whole) for kind, (part, whole) in counts.items() if part < whole}
 
 
 def _require_positive(**counts: int | None) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from typing import NamedTuple
 
 from harness import registry
+from harness.benchmarks.base import Extent
 from harness.benchmarks.base import Metric
 from harness.benchmarks.table import open_table
 from harness.benchmarks.tabular import TabularBenchmark
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 FOLDER = "tabulated"
 #: What a table says of itself beside its columns, as JSON texts.
-ABOUT = ("dataset", "description", "measures", "references")
+ABOUT = ("dataset", "description", "measures", "references", "extent")
 
 
 class About(NamedTuple):
@@ -39,17 +40,19 @@ class About(NamedTuple):
         measures: What was measured; the metric first.
         references: Name of a network that people designed, to fidelity, to split, to measure, to the scores of its
             trainings in the order of their seeds.
+        extent: See :class:`~harness.benchmarks.Benchmark`.
     """
 
     dataset: str
     description: str
     measures: tuple[Metric, ...]
     references: Mapping[str, Mapping[str, Mapping[str, Mapping[str, list[float]]]]]
+    extent: Extent
 
     def texts(self) -> dict[str, str]:
         """For the provenance of the table."""
         measures = [asdict(measure) for measure in self.measures]
-        values = (self.dataset, self.description, measures, self.references)
+        values = (self.dataset, self.description, measures, self.references, asdict(self.extent))
         return {key: json.dumps(value) for key, value in zip(ABOUT, values, strict=True)}
 
 
@@ -81,6 +84,11 @@ class Tabulated(TabularBenchmark):
         )
         self.description = about.description
         self._references = about.references
+        self._extent = about.extent
+
+    @property
+    def extent(self) -> Extent:
+        return self._extent
 
     @property
     def references(self) -> tuple[str, ...]:
@@ -136,8 +144,15 @@ def read_about(table: Table) -> About:
     """
     try:
         values: list[Any] = [json.loads(table.provenance[key]) for key in ABOUT]
-        dataset, description, measures, references = values
-        return About(dataset, description, tuple(Metric(**measure) for measure in measures), references)
+        dataset, description, measures, references, extent = values
+        part = {kind: (int(have), int(whole)) for kind, (have, whole) in extent["part"].items()}
+        return About(
+            dataset,
+            description,
+            tuple(Metric(**measure) for measure in measures),
+            references,
+            Extent(extent["dataset"], part),
+        )
     except (KeyError, ValueError, TypeError) as error:
         raise DataError(
             f"table {table.path} was not made by `harness tabulate` ({error!r}); delete it, and make it anew."

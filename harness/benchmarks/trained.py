@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from filelock import FileLock
 
+from harness import registry
 from harness.benchmarks.base import Benchmark
 from harness.benchmarks.base import Evaluation
 from harness.data_folder import data_folder
@@ -203,6 +204,16 @@ class TrainedBenchmark(Benchmark):
             DataError: It was not trained, or there is no such split or measure.
         """
         return self._query(self.space.ncode(arch), split, fidelity, seed, measure)
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Those registered whose trainings are kept as reports want them; ``harness tabulate`` makes some."""
+        seeds = range(self.repeats)
+        return tuple(
+            name
+            for name in registry.names("reference")
+            if all(self._kept.get(name, self.final_fidelity, seed) for seed in seeds)
+        )
 
     def query_reference(
         self, name: str, *, split: str, fidelity: int, seed: int | None = None, measure: str | None = None
