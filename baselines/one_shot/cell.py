@@ -102,7 +102,7 @@ class SupernetCell(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Keeps the shape (images, channels, side, side)."""
+        """Keeps the shape of its input, whose second dimension is that of channels."""
         gates = self._holder.gates
         weights = gates.weights if gates.edges is None else gates.weights * gates.edges[:, None]
         # Sums at each node, of what operations gave and of what passed beside them.
@@ -129,10 +129,7 @@ class SupernetCell(nn.Module):
         total = torch.zeros_like(x[:, : self._seen]) if total is None else total
         if self._partial == 1:
             return total
-        images, channels, *sides = x.shape
-        whole = torch.cat([total, beside[node]], dim=1)
-        whole = whole.view(images, self._partial, channels // self._partial, *sides).transpose(1, 2)
-        return whole.reshape(images, channels, *sides)
+        return _shuffled([total, beside[node]], self._partial)
 
     def _outputs(
         self,
@@ -152,6 +149,20 @@ class SupernetCell(nn.Module):
                 yield from operation.on(computed, value, weights[:, number])
 
 
+def _shuffled(parts: Sequence[Tensor], groups: int) -> Tensor:
+    """Channels of all parts, one after the other, then shuffled: the first of every group, the second, and so on."""
+    order = list(range(parts[0].dim()))
+    if max(parts[0].stride()) > parts[0].stride(0):
+        # Where another dimension than that of examples comes first in memory, operations want it so.
+        order.sort(key=parts[0].stride, reverse=True)
+    whole = torch.cat([part.permute(order) for part in parts], dim=order.index(1))
+    grouped = whole.unflatten(order.index(1), (groups, -1))
+    shuffled = grouped.transpose(order.index(1), order.index(1) + 1).flatten(
+        order.index(1), order.index(1) + 1
+    )
+    return shuffled.permute([order.index(dimension) for dimension in range(len(order))])
+
+
 def _add(totals: dict[int, Tensor], node: int, value: Tensor) -> None:
     totals[node] = totals[node] + value if node in totals else value
 
@@ -165,7 +176,7 @@ class SharedOperation(nn.Module):
 
         Args:
             edges: Which; some of those that it was made for.
-            value: Their input, of shape (images, channels, side, side).
+            value: Their input; its second dimension is that of channels.
             weights: Weight of each edge of the cell; shape (edges,).
         """
 

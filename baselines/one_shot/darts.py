@@ -18,6 +18,7 @@ from harness.errors import SpecError
 
 if TYPE_CHECKING:
     from baselines.one_shot.training import Context
+    from baselines.one_shot.training import Settings
     from harness.spaces import CellSpace
 
 Selection = Literal["magnitude", "perturbation"]
@@ -74,13 +75,21 @@ class DARTS(GradientBased):
     leave ``none`` out and keep two edges of every node.
 
     Args:
-        second_order: Whether the architecture's gradient is that of the weights one step ahead.
+        second_order: Whether the architecture's gradient is that of the weights one step ahead; on images alone, whose
+            weights learn by the stochastic gradient descent of which the paper looks one step ahead.
         options: See :class:`GradientBased`.
     """
 
     def __init__(self, *, second_order: bool = False, **options: Any) -> None:
         super().__init__(**options)
         self.second_order = second_order
+
+    def check_search(self, space: CellSpace, dataset: str, settings: Settings) -> None:
+        if self.second_order and space.domain != "images":
+            raise SpecError(
+                f"{type(self).__name__}: second_order looks one step of stochastic gradient descent ahead, and weights "
+                f"learn from {space.domain} by another rule; leave it out."
+            )
 
     def recipe(self) -> Recipe:
         return Recipe(Softmax, second_order=self.second_order)

@@ -116,7 +116,8 @@ class Projection(Bilevel):
                 losses.append(float(context.data.loss(outputs, batch.targets)))
                 yield outputs, batch.targets
 
-        quality = context.data.quality(results())
+        with self.supernet.evaluated():
+            quality = context.data.quality(results())
         return quality, -sum(losses) / len(losses)
 
     def read(self, number: int) -> Architecture:

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from filelock import FileLock
 
+from harness import seeding
 from harness.data_folder import data_folder
 from harness.errors import StoreError
 from harness.errors import TrainingError
@@ -159,7 +160,7 @@ class SearchRecord:
         self._write(method)
 
     def _timed(self, method: Method, number: int) -> Epoch:
-        with reproducible(self._threads):
+        with reproducible(self._threads), _dropout(method, number):
             began = time.perf_counter()
             metrics = method.epoch(number)
             if wrong := [name for name, value in metrics.items() if not math.isfinite(value)]:
@@ -271,6 +272,15 @@ def reproducible(threads: int) -> Iterator[None]:
             yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def _dropout(method: Method, number: int) -> Iterator[None]:
+    """Dropout draws from the global generator alone: it has a state of its own for an epoch, and then its old one."""
+    device = method.context.device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(seeding.integer(method.context.seed, "dropout", number))
+        yield
 
 
 def _synchronise(method: Method) -> None:

@@ -14,10 +14,12 @@ from baselines.one_shot.evolution import EvolvedPaths
 from baselines.one_shot.images import ImageData
 from baselines.one_shot.supernet import Supernet
 from baselines.one_shot.training import Settings
+from harness.errors import SpecError
 
 if TYPE_CHECKING:
     from baselines.one_shot.training import Context
     from harness.spaces import Architecture
+    from harness.spaces import CellSpace
 
 
 class RandomLabels(EvolvedPaths):
@@ -66,6 +68,12 @@ class RLNAS(Evolutionary):
 
     def __init__(self, *, population: int = 100, parents: int = 30, **options: Any) -> None:
         super().__init__(population=population, parents=parents, **options)
+
+    def check_search(self, space: CellSpace, dataset: str, settings: Settings) -> None:
+        if space.domain != "images":
+            raise SpecError(
+                f"RLNAS learns random labels, and the {space.domain} that search space {space.name!r} is for has none."
+            )
 
     def method(self, context: Context) -> RandomLabels:
         return RandomLabels(context, self.breeding, samples=self.samples)

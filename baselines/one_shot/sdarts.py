@@ -76,8 +76,12 @@ class AdversarialNoise(Perturbation):
     def gates(
         self, method: Bilevel, batch: Batch, gates: Gates, progress: float, generator: torch.Generator
     ) -> Gates:
-        radius = self._radius.at(progress)
+        with method.supernet.evaluated():
+            return self._worst(method, batch, gates, self._radius.at(progress), generator)
 
+    def _worst(
+        self, method: Bilevel, batch: Batch, gates: Gates, radius: float, generator: torch.Generator
+    ) -> Gates:
         def loss(weights: Tensor) -> Tensor:
             return method.context.loss(method.supernet, batch, dataclasses.replace(gates, weights=weights))
 
@@ -109,7 +113,8 @@ class SDARTS(GradientBased):
     search, from step to step; 7 steps of ascent; 100 epochs, weight decay 0.0003 and plain momentum on NAS-Bench-201.
     The architecture is learned as in DARTS, first order.
 
-    The paper's ascent is made in evaluation mode; batch normalisation here knows the statistics of the batch alone.
+    The ascent is made in evaluation mode, as in the paper; batch normalisation here knows the statistics of the batch
+    alone.
 
     Args:
         perturbation: ``random`` or ``adversarial``.

@@ -17,11 +17,13 @@ import torch
 from baselines.device import torch_device
 from baselines.one_shot.images import ImageSource
 from baselines.one_shot.record import SearchRecord
+from baselines.one_shot.traffic import TrafficSource
 from baselines.one_shot.training import Context
 from baselines.one_shot.training import Settings
 from harness.arguments import default_arguments
 from harness.errors import SpaceError
 from harness.errors import SpecError
+from harness.forecasting.partition import parse_shares
 from harness.history import Exhausted
 from harness.history import Finished
 from harness.history import Proposal
@@ -48,6 +50,9 @@ _COMMON = frozenset(
             "architecture_learning_rate",
             "images",
             "train_images",
+            "stride",
+            "evaluation_stride",
+            "search_partition",
             "size",
         ),
         *("dataset", "device", "precision", "threads", "space", "seed"),
@@ -55,32 +60,50 @@ _COMMON = frozenset(
 )
 
 
+#: Arguments that mean something for data of one kind alone.
+_OWN_ARGUMENTS = {
+    # What sparse graphs are made of has no bfloat16.
+    "images": ("images", "train_images", "judged_images", "precision"),
+    "traffic": ("stride", "evaluation_stride", "search_partition"),
+}
+
+
 class OneShot(Strategy):
     """A weight-sharing method: one supernet holds every architecture, and its training is the search.
 
     Trial n proposes the architecture that the method would return after epoch n + 1, so that a run's trajectory is an
-    anytime curve. Its evaluation is for the report alone: the supernet sees images, half of the training images for its
-    weights and half for the architecture, and never a score of the benchmark. So evaluations cost such a run nothing,
-    and the measured seconds of its epochs are its cost. The run ends with the method's last epoch, and recommends
-    what was read off then.
+    anytime curve. Its evaluation is for the report alone: the supernet sees data, one half for its weights and one for
+    the architecture, and never a score of the benchmark. So evaluations cost such a run nothing, and the measured
+    seconds of its epochs are its cost. The run ends with the method's last epoch, and recommends what was read off
+    then.
+
+    What the halves are is up to the search space: for networks that see images, two halves of the training images; for
+    those that forecast, the windows of the training and of the validation part of the traffic that a search may see.
 
     Everything that decides a search names a folder of the data folder, where epochs and a checkpoint are kept
     (:class:`~baselines.one_shot.record.SearchRecord`): a run that was killed goes on with the epoch that it was at, and
     a search that was made before is read. On one kind of device, equal settings give equal bits.
 
     Args:
-        epochs: Passes over half of the training images. This and the next three: ``None`` is the setting of the source.
-        batch_size: Images of a step.
+        epochs: Passes over the weights' half. This and the next three: ``None`` is the setting of the source; on
+            traffic, what networks are trained with (:meth:`~baselines.one_shot.traffic.TrafficSource.settings`).
+        batch_size: Images or windows of a step.
         learning_rate: Of the weights, at the beginning.
         architecture_learning_rate: Of what is learned of architectures.
         images: Image set to learn from: that of the data set (``None``), or another by name, such as ``digits``
             (:func:`harness.images.load_images`).
         train_images: So many of its training images are used, both halves together; ``None`` uses all.
+        stride: Of traffic, one in so many training windows is shown in an epoch. Windows overlap.
+        evaluation_stride: Of traffic, one in so many validation windows compares architectures.
+        search_partition: Of traffic, shares of training, validation and test steps, such as ``7/1/2``; ``None`` is that
+            of the paper of ISTS. It must be that of the benchmark, or test steps of the one are training steps of the
+            other.
         size: Width and depth of the supernet, as the space names them; entries that are left out have the values of the
             network that is trained.
         dataset: Data set to search for; ``None`` is that of the benchmark. A bare Optuna study knows none.
         device: Where it is computed, as PyTorch names it: ``cpu``, ``cuda``. Only the kind decides what comes out.
-        precision: ``float32``, or ``bfloat16`` for what may be computed so (mixed precision), which is faster on a GPU.
+        precision: ``float32``, or ``bfloat16`` for what may be computed so (mixed precision), which is faster on a GPU;
+            on images alone.
         threads: Threads of PyTorch on a CPU; other numbers round otherwise.
         space: See :class:`~harness.strategy.Strategy`.
         seed: See :class:`~harness.strategy.Strategy`.
@@ -115,6 +138,9 @@ class OneShot(Strategy):
         architecture_learning_rate: float | None = None,
         images: str | None = None,
         train_images: int | None = None,
+        stride: int = 1,
+        evaluation_stride: int = 1,
+        search_partition: str | None = None,
         size: Mapping[str, int] | None = None,
         dataset: str | None = None,
         device: str = "cpu",
@@ -124,7 +150,16 @@ class OneShot(Strategy):
         seed: int | None = None,
     ) -> None:
         super().__init__(space=space, seed=seed)
-        self.require(epochs=epochs, batch_size=batch_size, train_images=train_images, threads=threads)
+        self.require(
+            epochs=epochs,
+            batch_size=batch_size,
+            train_images=train_images,
+            stride=stride,
+            evaluation_stride=evaluation_stride,
+            threads=threads,
+        )
+        if search_partition is not None:
+            parse_shares(search_partition)
         for key, value in {
             "learning_rate": learning_rate,
             "architecture_learning_rate": architecture_learning_rate,
@@ -144,6 +179,9 @@ class OneShot(Strategy):
         self._given = {key: value for key, value in given.items() if value is not None}
         self.images = images
         self.train_images = train_images
+        self.stride = stride
+        self.evaluation_stride = evaluation_stride
+        self.search_partition = search_partition
         self.size = dict(size or {})
         self.dataset = dataset
         self.device = torch_device(device)
@@ -194,6 +232,13 @@ class OneShot(Strategy):
             space.full_size(self.size, dataset)
         except SpaceError as error:
             raise SpecError(f"size: {error}") from None
+        defaults = default_arguments(type(self))
+        for name in _foreign_arguments(space):
+            if self._arguments.get(name) != defaults.get(name):
+                raise SpecError(
+                    f"{type(self).__name__}: {name} is not for search space {space.name!r}, whose networks learn from "
+                    f"{space.domain}; leave it out."
+                )
         settings = self.training(space, dataset)
         self.source(space, dataset).check(type(self).__name__, settings.batch_size)
         self.check_search(space, dataset, settings)
@@ -216,6 +261,8 @@ class OneShot(Strategy):
 
     def source(self, space: CellSpace, dataset: str) -> Source:
         """Where the examples of a search for a data set come from."""
+        if space.domain == "traffic":
+            return TrafficSource(dataset, self.search_partition, self.stride, self.evaluation_stride)
         return ImageSource(self.images, dataset, self.train_images, self.judged_images)
 
     def training(self, space: CellSpace, dataset: str) -> Settings:
@@ -256,7 +303,11 @@ class OneShot(Strategy):
             "class": f"{cls.__module__}:{cls.__qualname__}",
             "version": self.version,
             "settings": dataclasses.asdict(self.training(space, dataset)),
-            "own": {key: value for key, value in self._arguments.items() if key not in _COMMON},
+            "own": {
+                key: value
+                for key, value in self._arguments.items()
+                if key not in _COMMON and key not in _foreign_arguments(space)
+            },
             **self.source(space, dataset).identity,
             "size": space.full_size(self.size, dataset),
             "device": self.device.type,
@@ -305,3 +356,8 @@ class OneShot(Strategy):
     def length(self, space: CellSpace, dataset: str) -> int:
         """Number of epochs of the search, with those of a phase that follows training."""
         return self.training(space, dataset).epochs
+
+
+def _foreign_arguments(space: CellSpace) -> list[str]:
+    """Arguments that mean something for data of other kinds than this space's."""
+    return [name for domain, names in _OWN_ARGUMENTS.items() if domain != space.domain for name in names]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from torch import nn
@@ -66,6 +67,15 @@ class Supernet(nn.Module):
         self._holder.gates = gates
         outputs: Tensor = self.network(inputs)
         return outputs
+
+    @contextmanager
+    def evaluated(self) -> Iterator[None]:
+        """Without dropout, for as long as architectures or gates are compared."""
+        self.eval()
+        try:
+            yield
+        finally:
+            self.train()
 
     def path(self, arch: Architecture) -> Gates:
         """The gates that let one architecture through."""

@@ -106,7 +106,10 @@ class Context:
     @torch.no_grad()
     def quality(self, supernet: Supernet, batches: Iterable[Batch], gates: Gates) -> float:
         """How good the supernet is on some batches, as its data say it; higher is better."""
-        return self.data.quality((self.outputs(supernet, batch, gates), batch.targets) for batch in batches)
+        with supernet.evaluated():
+            return self.data.quality(
+                (self.outputs(supernet, batch, gates), batch.targets) for batch in batches
+            )
 
     def weight_optimizer(
         self, weights: Iterable[nn.Parameter], settings: Settings | None = None

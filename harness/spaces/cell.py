@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING
 from typing import ClassVar
+from typing import Literal
 
 from harness.spaces.base import SearchSpace
 
@@ -27,11 +28,13 @@ class CellSpace(SearchSpace):
         edges: Source and target of each decision's edge, in the order of the decisions.
         absent: The choice that stands for no edge at all; ``None`` where there is none.
         identity: The choice that hands its input on; ``None`` where there is none.
+        domain: What its networks learn from: labelled images, or windows of traffic.
     """
 
     edges: ClassVar[tuple[tuple[int, int], ...]]
     absent: ClassVar[str | None] = None
     identity: ClassVar[str | None] = None
+    domain: ClassVar[Literal["images", "traffic"]] = "images"
 
     @property
     def operations(self) -> tuple[str, ...]:

@@ -56,6 +56,7 @@ class ISTSSpace(CellSpace):
         {"channels": 16, "attention": 16, "heads": 4, "feed_forward": 32, "order": 2}
     )
     edges = _EDGES
+    domain = "traffic"
 
     def __init__(self) -> None:
         super().__init__({f"{source}->{target}": CELLS for source, target in _EDGES})
