@@ -14,13 +14,13 @@ from typing import get_args
 
 import torch
 
-from baselines.device import torch_device
 from baselines.one_shot.images import ImageSource
 from baselines.one_shot.record import SearchRecord
 from baselines.one_shot.traffic import TrafficSource
 from baselines.one_shot.training import Context
 from baselines.one_shot.training import Settings
 from harness.arguments import default_arguments
+from harness.device import torch_device
 from harness.errors import SpaceError
 from harness.errors import SpecError
 from harness.forecasting.partition import parse_shares

@@ -21,11 +21,11 @@ from typing import ClassVar
 import torch
 from torch import nn
 
-from baselines.device import torch_device
 from baselines.zero_cost.probe import Setup
 from baselines.zero_cost.probe import draw_batches
 from baselines.zero_cost.probe import make_probes
 from baselines.zero_cost.probe import seed_of_repeat
+from harness.device import torch_device
 from harness.errors import ScoreError
 from harness.errors import SpaceError
 from harness.errors import SpecError

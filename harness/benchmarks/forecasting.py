@@ -17,7 +17,9 @@ from harness.errors import SpaceError
 from harness.errors import SpecError
 from harness.forecasting.partition import parse_shares
 from harness.forecasting.partition import protocol
+from harness.forecasting.partition import windows_of_parts
 from harness.forecasting.settings import TrainingSettings
+from harness.spaces.cell import CellSpace
 from harness.traffic import load_traffic
 from harness.traffic.official import OFFICIAL
 
@@ -71,7 +73,8 @@ class Forecasting(TrainedBenchmark):
         threads: Threads of PyTorch on a CPU; other numbers round otherwise.
 
     Raises:
-        SpecError: A value is out of range, or the traffic set or the device is not there.
+        SpecError: A value is out of range, the traffic set or the device is not there, a part of a partition has no
+            window, or the networks of the space do not learn from traffic.
         DataError: The traffic set is corrupt.
         StoreError: The trainings that were kept cannot be read.
     """
@@ -113,10 +116,22 @@ class Forecasting(TrainedBenchmark):
             )
         self.dataset = dataset
         self.space = registry.load("space", space)()
+        if isinstance(self.space, CellSpace) and self.space.domain != "traffic":
+            raise SpecError(
+                f"networks of space {space!r} learn from {self.space.domain}, and not from traffic."
+            )
+        if device != "cpu":
+            # PyTorch takes seconds to load, and a CPU is always there.
+            from harness.device import torch_device
+
+            torch_device(device)
         self._traffic = load_traffic(dataset)
         usual = protocol(self._traffic.dataset)
         self._search_shares = usual.search if search_partition is None else parse_shares(search_partition)
         self._shares = usual.evaluation if partition is None else parse_shares(partition)
+        for shares in (self._search_shares, self._shares):
+            # A search should not end with what cannot be trained.
+            windows_of_parts(self._traffic, shares, steps=STEPS, horizons=HORIZONS)
         try:
             self._size = self.space.full_size(size, dataset)
         except SpaceError as error:

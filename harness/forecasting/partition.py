@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from harness.traffic import TrafficSet
+
 Shares = tuple[int, int, int]
 Part = Literal["train", "valid", "test"]
 PARTS: tuple[Part, ...] = ("train", "valid", "test")
@@ -71,6 +73,31 @@ def divide(steps: int, shares: Sequence[int]) -> dict[Part, range]:
     """
     borders = [0, *(round(steps * share / sum(shares)) for share in accumulate(shares))]
     return {part: range(first, end) for part, (first, end) in zip(PARTS, pairwise(borders), strict=True)}
+
+
+def windows_of_parts(
+    traffic: TrafficSet, shares: Sequence[int], *, steps: int, horizons: int
+) -> dict[Part, NDArray[np.int64]]:
+    """First steps of all windows of each part.
+
+    Args:
+        traffic: The traffic set.
+        shares: Of training, validation and test steps.
+        steps: Steps that are known.
+        horizons: Steps that are forecast.
+
+    Raises:
+        SpecError: A part has no window.
+    """
+    parts = divide(traffic.steps, shares)
+    starts = {part: window_starts(traffic.clock, parts[part], steps + horizons) for part in PARTS}
+    for part in PARTS:
+        if not len(starts[part]):
+            raise SpecError(
+                f"the {part} part of traffic set {traffic.name!r} has {len(parts[part]):,} steps, and no window of "
+                f"{steps} + {horizons} without a gap; change the partition, or use more traffic."
+            )
+    return starts
 
 
 def window_starts(clock: NDArray[np.int64], part: range, length: int) -> NDArray[np.int64]:

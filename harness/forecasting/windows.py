@@ -9,10 +9,11 @@ import numpy as np
 import torch
 
 from harness.errors import SpecError
+from harness.forecasting.errors import is_counted
 from harness.forecasting.partition import PARTS
 from harness.forecasting.partition import Part
 from harness.forecasting.partition import divide
-from harness.forecasting.partition import window_starts
+from harness.forecasting.partition import windows_of_parts
 from harness.traffic import STEPS_PER_DAY
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ class Windows:
         std: Of the training values.
 
     Raises:
-        SpecError: A part is shorter than a window, or nothing was measured in the training part, or one value alone.
+        SpecError: A part has no window, or no value that a forecast could be compared with; or the training part does
+            not have two different values.
     """
 
     def __init__(
@@ -71,19 +73,11 @@ class Windows:
         horizons: int,
         device: torch.device | str = "cpu",
     ) -> None:
-        parts = divide(traffic.steps, shares)
         self.device = torch.device(device)
-        self.starts = {
-            part: torch.from_numpy(window_starts(traffic.clock, parts[part], steps + horizons))
-            for part in PARTS
-        }
-        for part, starts in self.starts.items():
-            if not len(starts):
-                raise SpecError(
-                    f"the {part} part of traffic set {traffic.name!r} has {len(parts[part]):,} steps, and no window of "
-                    f"{steps} + {horizons} without a gap; change the partition, or use more traffic."
-                )
-        seen = traffic.values[parts["train"].start : parts["train"].stop].astype(np.float64)
+        starts = windows_of_parts(traffic, shares, steps=steps, horizons=horizons)
+        self.starts = {part: torch.from_numpy(starts[part]) for part in PARTS}
+        train = divide(traffic.steps, shares)["train"]
+        seen = traffic.values[train.start : train.stop].astype(np.float64)
         seen = seen[np.isfinite(seen)]
         self.mean, self.std = (float(seen.mean()), float(seen.std())) if seen.size else (0.0, 0.0)
         if self.std == 0:
@@ -94,7 +88,13 @@ class Windows:
         self._horizons = horizons
         self._steps = steps
         # Sensors first, as the networks want them.
-        values = torch.from_numpy(np.ascontiguousarray(traffic.values.T)).to(self.device)
+        values = torch.from_numpy(np.array(traffic.values.T, order="C")).to(self.device)
+        for part, first in starts.items():
+            if not is_counted(values[:, first[0] + steps : first[-1] + steps + horizons]).any():
+                raise SpecError(
+                    f"the {part} part of traffic set {traffic.name!r} has no value other than 0 to be compared with a "
+                    "forecast; change the partition, or use other traffic."
+                )
         self._values = values
         self._known = ((values - self.mean) / self.std).nan_to_num(nan=0.0)
         day = torch.from_numpy(traffic.clock % STEPS_PER_DAY).to(self.device)
