@@ -40,6 +40,7 @@ class Graph(nn.Module):
 
     Args:
         traffic: The sensors' graph is what is looked at.
+        sparse: Whether only the edges that are there are stored; ``None`` decides by their number.
 
     Attributes:
         sensors: Number of sensors.
@@ -49,12 +50,12 @@ class Graph(nn.Module):
     matrices: torch.Tensor
     transposed: torch.Tensor
 
-    def __init__(self, traffic: TrafficSet) -> None:
+    def __init__(self, traffic: TrafficSet, *, sparse: bool | None = None) -> None:
         super().__init__()
         stacked = np.concatenate([normalised(traffic.adjacency), *transition(traffic.adjacency)])
         matrices = torch.from_numpy(stacked)
         self.sensors = traffic.sensors
-        self.sparse = float((stacked != 0).mean()) < _SPARSE_BELOW
+        self.sparse = float((stacked != 0).mean()) < _SPARSE_BELOW if sparse is None else sparse
         if self.sparse:
             self.register_buffer("matrices", matrices.to_sparse_csr(), persistent=False)
             self.register_buffer("transposed", matrices.T.to_sparse_csr(), persistent=False)
