@@ -195,7 +195,8 @@ def make_report(
 @app.command("list")
 def list_registered(
     what: Annotated[
-        Literal["spaces", "benchmarks", "proxies", "scorers", "strategies", "models"], typer.Argument()
+        Literal["spaces", "benchmarks", "proxies", "references", "scorers", "strategies", "models"],
+        typer.Argument(),
     ],
 ) -> None:
     """List what is registered, with the parameters that experiments.yaml can set."""
@@ -211,6 +212,7 @@ def list_registered(
         "spaces": "space",
         "benchmarks": "benchmark",
         "proxies": "proxy",
+        "references": "reference",
         "scorers": "scorer",
         "strategies": "strategy",
         "models": "model",

@@ -1,8 +1,8 @@
 """Speed of forecasting networks: training steps, their parts, sparse and dense graphs, one-step tuning.
 
 Run it: ``python -m tests.performance.bench_forecasting [--dataset synthetic] [--channels 32] [--threads 2]``. Steps of
-all networks take turns, and what is printed is the median; ratios are to a step of Graph WaveNet in the same run. What is
-kept for the backward pass is counted in one forward pass, each storage once. A part of a cell is measured by itself,
+all networks take turns, and what is printed is the median; ratios are to a step of Graph WaveNet in the same run. What
+is kept for the backward pass is counted in one forward pass, each storage once. A part of a cell is measured by itself,
 forward and backward, on what it sees in the network. With ``--one-step`` a whole one-step tuning is made for each of
 the strides that are named, training part and validation part of the traffic set.
 """
@@ -190,18 +190,9 @@ def sparse(device: torch.device, columns: int) -> None:
 
                 actions[label] = action
             taken = medians(actions, device, turns=7)
-            filled = float(
-                np.mean([(m != 0).float().mean() for m in [Graph(traffic, sparse=False).matrices]])
-            )
-            rows.append(
-                [
-                    sensors,
-                    100 * filled,
-                    1e3 * taken["dense"],
-                    1e3 * taken["sparse"],
-                    taken["dense"] / taken["sparse"],
-                ]
-            )
+            filled = float((Graph(traffic, sparse=False).matrices != 0).float().mean())
+            ratio = taken["dense"] / taken["sparse"]
+            rows.append([sensors, 100 * filled, 1e3 * taken["dense"], 1e3 * taken["sparse"], ratio])
     headers = ["sensors", "% filled", "dense, ms", "sparse, ms", "dense / sparse"]
     print(tabulate(rows, headers, tablefmt="github", floatfmt=("", ".1f", ".1f", ".1f", ".2f")))
 
