@@ -31,7 +31,7 @@ def sheet(table: BenchmarkTable) -> Sheet:
     """The table in all its forms."""
     return Sheet(
         name=table.benchmark,
-        title=table.benchmark,
+        title=table.title,
         caption=" ".join(f"{name}: {text}." for name, text in table.facts),
         frame=table.frame,
         wide=_grid(table, narrow=False),
@@ -52,8 +52,7 @@ def _grid(table: BenchmarkTable, *, narrow: bool) -> Grid:
 
 
 def _columns(table: BenchmarkTable) -> list[Column]:
-    unit = f" {table.metric['unit']}" if table.metric["unit"] else ""
-    decimals = table.decimals
+    unit, decimals = _unit(table), table.decimals
     columns = [Column("strategy", "Strategy", plain("strategy"), "Strategy")]
     for split, name in _SPLIT_NAMES.items():
         columns += [
@@ -74,6 +73,14 @@ def _columns(table: BenchmarkTable) -> list[Column]:
         Column("runs", "Seeds", _seeds, "Seeds"),
         Column("notes", "Runs not complete", status_notes, optional=True),
     ]
+
+
+def _unit(table: BenchmarkTable) -> str:
+    """What stands behind the name of a split: the unit, and what the score is where lower ones are better."""
+    name, unit, better = (table.metric[key] for key in ("name", "unit", "higher_is_better"))
+    if better:
+        return f" {unit}" if unit else ""
+    return f" {formats.measure_head(name, unit, higher_is_better=better)}"
 
 
 def _seeds(row: Row) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from typing import Any
@@ -55,20 +56,24 @@ class Panel:
 
     Attributes:
         benchmark: Label.
+        title: What the benchmark is called.
         axis: What ``x`` is.
         curves: One per strategy with a finished run, in the order of the sweep.
-        optimum: The best validation score of the space; NaN where not known.
+        optimum: The best validation score of the space; NaN where not known, or not what the curves show.
         final: Whether values are scored as in the table; otherwise they are what the search saw.
+        fidelity: Epochs of what the search saw.
         cost_kind: Whether the GPU hours of evaluations are ``simulated`` or ``measured``.
         llm_gpus: Whether GPU hours also hold those of language models.
         metric: What the curves show, with unit and direction.
     """
 
     benchmark: str
+    title: str
     axis: Axis
     curves: tuple[Curve, ...]
     optimum: float
     final: bool
+    fidelity: int
     cost_kind: str
     llm_gpus: bool
     metric: Mapping[str, Any]
@@ -121,8 +126,10 @@ def panels(results: Results, label: str, ceiling: Ceiling) -> tuple[Panel, Panel
     final = ceiling.benchmark is not None and (not rescored or scores is not None)
     common = {
         "benchmark": label,
-        "optimum": ceiling.optimum["valid"],
+        "title": ceiling.title,
+        "optimum": ceiling.optimum["valid"] if final else math.nan,
         "final": final,
+        "fidelity": runs["spec"].iloc[0]["objective"]["fidelity"],
         "cost_kind": record["cost_kind"],
         "llm_gpus": bool((finished["llm_gpu_seconds"] > 0).any()),
         "metric": ceiling.metric(record) if final else record["metric"],

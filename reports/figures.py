@@ -14,6 +14,9 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from reports.formats import decimals
+from reports.formats import epochs
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -87,7 +90,7 @@ def describe(panel: Panel) -> str:
     scored = (
         "at the highest fidelity, mean over training seeds"
         if panel.final
-        else "as the search saw it, because final scores are not available here"
+        else f"as the search saw it{_after(panel)}, because not all of these have a final score here"
     )
     counts = {curve.strategy: curve.runs for curve in panel.curves}
     if len(set(counts.values())) == 1:
@@ -130,17 +133,18 @@ def _figure(panel: Panel) -> Figure:
             markevery=(offset, step),
         )
     if not np.isnan(panel.optimum):
-        label = f"optimum {panel.optimum:.{_decimals(panel)}f}"
+        label = f"optimum {panel.optimum:.{decimals(panel.metric['unit'])}f}"
         axes.axhline(panel.optimum, color=INK, linewidth=0.9, linestyle=(0, (2, 2)), label=label)
     _scale(axes, panel)
     unit = f" ({panel.metric['unit']})" if panel.metric["unit"] else ""
-    axes.set_ylabel(f"Best validation {panel.metric['name']}{unit}")
+    better = "" if panel.metric["higher_is_better"] else ", lower is better"
+    axes.set_ylabel(f"Best validation {panel.metric['name']}{unit}{better}")
     axes.set_xlabel(
         "Distinct architectures"
         if panel.axis == "architectures"
         else _gpu_hours(panel).capitalize().replace("gpu", "GPU")
     )
-    axes.set_title(panel.benchmark)
+    axes.set_title(panel.title)
     axes.grid(visible=True, color=INK, alpha=0.12, linewidth=0.6)
     if panel.curves:
         figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=10, handlelength=3.2)
@@ -149,8 +153,9 @@ def _figure(panel: Panel) -> Figure:
     return figure
 
 
-def _decimals(panel: Panel) -> int:
-    return 2 if panel.metric["unit"] == "%" else 4
+def _after(panel: Panel) -> str:
+    """How much evaluation a search saw; nothing where it trained nothing."""
+    return f" after {epochs(panel.fidelity)}" if panel.fidelity else ""
 
 
 def _scale(axes: Axes, panel: Panel) -> None:

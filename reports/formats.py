@@ -301,6 +301,21 @@ def count(key: str) -> Callable[[Row], str]:
     return text
 
 
+def decimals(unit: str) -> int:
+    """Decimals of a score in a unit: two of percent, three of other units, four of plain numbers."""
+    return 2 if unit == "%" else 3 if unit else 4
+
+
+def epochs(number: int) -> str:
+    """``1 epoch``, ``12 epochs``."""
+    return f"{number} epoch{'' if number == 1 else 's'}"
+
+
+def measure_head(name: str, unit: str, *, higher_is_better: bool) -> str:
+    """A measure with its unit, and an arrow to where its better values are."""
+    return f"{name}{f' {unit}' if unit else ''} {'↑' if higher_is_better else '↓'}"
+
+
 def part_of(done: int, planned: int) -> str:
     """``5``, or ``3/5`` where some are missing."""
     return str(done) if done == planned else f"{done}/{planned}"
@@ -314,7 +329,7 @@ def blank(row: Row) -> str:
 _LATEX = str.maketrans(
     {character: f"\\{character}" for character in "&%$#_{}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
-    | {"±": r"$\pm$", NOTHING: "--", "<": "$<$", ">": "$>$"}
+    | {"±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", NOTHING: "--", "<": "$<$", ">": "$>$"}
     | {mark: rf"\textsuperscript{{{digit}}}" for digit, mark in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}
 )
 

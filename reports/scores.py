@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from harness.benchmarks import Benchmark
+    from harness.spaces import Architecture
     from reports.load import Results
     from reports.statistics import Floats
 
@@ -36,11 +37,18 @@ class Ceiling:
         benchmark: The benchmark; ``None`` where it cannot score here.
         optimum: Split to the best seed-mean score of the space at the highest fidelity; NaN where not known.
         missing: Split to the reason why it has no scores; holds only splits that lack them.
+        title: What it is called in tables: its label, and its data set where that does not say it.
     """
 
     benchmark: Benchmark | None
     optimum: Mapping[str, float]
     missing: Mapping[str, str]
+    title: str
+
+    @property
+    def split(self) -> str:
+        """The split that counts: test, or validation where there are no test scores."""
+        return "valid" if "test" in self.missing else "test"
 
     def metric(self, record: Mapping[str, Any]) -> Mapping[str, Any]:
         """What the final scores are; they may be something else than what the runs searched by.
@@ -53,7 +61,10 @@ class Ceiling:
 
 def ceilings(results: Results) -> dict[str, Ceiling]:
     """Benchmark label to its ceiling, for every benchmark of which there is a run."""
-    return {str(label): _ceiling(group) for label, group in results.runs.groupby("benchmark", sort=False)}
+    return {
+        str(label): _ceiling(str(label), group)
+        for label, group in results.runs.groupby("benchmark", sort=False)
+    }
 
 
 def final_scores(results: Results, known: Mapping[str, Ceiling]) -> pd.DataFrame:
@@ -64,17 +75,39 @@ def final_scores(results: Results, known: Mapping[str, Ceiling]) -> pd.DataFrame
         known: What :func:`ceilings` gives for them.
 
     Returns:
-        One row per run, columns ``valid`` and ``test``; NaN where a run has no recommendation or the source
-        lacks the split.
+        One row per run. Columns ``valid`` and ``test``: NaN where a run has no recommendation or the source lacks the
+        split. ``no_score``: why the source, which has the split, has no score of the recommendation; else ``None``.
 
     Raises:
         DataError: A recommendation is no architecture of its search space.
     """
-    columns = results.runs[["benchmark", "ncode", "path"]].itertuples(index=False)
+    columns = results.runs[["benchmark", "ncode", "path", "record"]].itertuples(index=False)
     rows = [
-        _score(known[label], ncode, f"{results.folder / path}/run.json") for label, ncode, path in columns
+        _score(known[label], ncode, f"{results.folder / path}/run.json", record)
+        for label, ncode, path, record in columns
     ]
-    return pd.DataFrame(rows, index=results.runs.index, columns=list(SPLITS))
+    frame = pd.DataFrame([values for values, _ in rows], index=results.runs.index, columns=list(SPLITS))
+    # As strings, pandas would turn None into NaN.
+    frame["no_score"] = pd.Series([why for _, why in rows], index=frame.index, dtype=object)
+    return frame
+
+
+def recommended(ceiling: Ceiling, ncode: str, file: str) -> Architecture:
+    """The architecture that a run recommends.
+
+    Args:
+        ceiling: Of a benchmark that can score here.
+        ncode: Of the recommendation.
+        file: Where it was read from.
+
+    Raises:
+        DataError: It is no architecture of the search space.
+    """
+    assert ceiling.benchmark is not None
+    try:
+        return ceiling.benchmark.space.from_ncode(ncode)
+    except SpaceError as error:
+        raise DataError(f"{file}: recommendation: {error}") from None
 
 
 def seed_means(benchmark: Benchmark, ncodes: Iterable[str]) -> Floats | None:
@@ -84,18 +117,19 @@ def seed_means(benchmark: Benchmark, ncodes: Iterable[str]) -> Floats | None:
     return None if None in scores else np.array(scores, dtype=float)
 
 
-def _ceiling(runs: pd.DataFrame) -> Ceiling:
+def _ceiling(label: str, runs: pd.DataFrame) -> Ceiling:
     # Runs of another benchmark under this label were left out when the folder was read.
     first = runs["spec"].iloc[0]["benchmark"]
     try:
         benchmark = make_benchmark(first["name"], first["params"])
     except HarnessError as error:
-        return _without_scores(f"the benchmark cannot be used here: {error}")
+        return _without_scores(label, f"the benchmark cannot be used here: {error}")
     digests = {record["data"].get("digest") for record in runs["record"]}
     if digests != {benchmark.digest}:
         return _without_scores(
+            label,
             f"the runs searched data of digest {', '.join(sorted(str(d)[:12] for d in digests))}, and this "
-            f"machine has {benchmark.digest[:12]}"
+            f"machine has {benchmark.digest[:12]}",
         )
     optimum = {}
     missing = {}
@@ -110,20 +144,25 @@ def _ceiling(runs: pd.DataFrame) -> Ceiling:
             missing[split] = str(error)
             best = None
         optimum[split] = best[1] if best else math.nan
-    return Ceiling(benchmark, optimum, missing)
+    title = label if benchmark.dataset in label else f"{label} ({benchmark.dataset})"
+    return Ceiling(benchmark, optimum, missing, title)
 
 
-def _without_scores(reason: str) -> Ceiling:
-    return Ceiling(None, dict.fromkeys(SPLITS, math.nan), dict.fromkeys(SPLITS, reason))
+def _without_scores(label: str, reason: str) -> Ceiling:
+    return Ceiling(None, dict.fromkeys(SPLITS, math.nan), dict.fromkeys(SPLITS, reason), label)
 
 
-def _score(ceiling: Ceiling, ncode: str | None, file: str) -> list[float]:
-    benchmark = ceiling.benchmark
-    if benchmark is None or ncode is None:
-        return [math.nan] * len(SPLITS)
-    try:
-        arch = benchmark.space.from_ncode(ncode)
-    except SpaceError as error:
-        raise DataError(f"{file}: recommendation: {error}") from None
-    values = [final_score(benchmark, arch, split).value for split in SPLITS]
-    return [math.nan if value is None else value for value in values]
+def _score(
+    ceiling: Ceiling, ncode: str | None, file: str, record: Mapping[str, Any]
+) -> tuple[list[float], str | None]:
+    """Scores on all splits, and why one is missing."""
+    if ceiling.benchmark is None or ncode is None:
+        return [math.nan] * len(SPLITS), None
+    arch = recommended(ceiling, ncode, file)
+    scores = {split: final_score(ceiling.benchmark, arch, split) for split in SPLITS}
+    missing = [
+        score.missing for split, score in scores.items() if score.missing and split not in ceiling.missing
+    ]
+    # The run itself knows best what became of the training that its recommendation was given.
+    why = record.get("unsettled", missing[0]) if missing else None
+    return [math.nan if score.value is None else score.value for score in scores.values()], why

@@ -16,6 +16,8 @@ from harness.budget import Budget
 from harness.store import FINISHED
 from reports import published
 from reports import statistics
+from reports.formats import decimals
+from reports.formats import epochs
 from reports.records import STATUSES
 from reports.scores import SPLITS
 
@@ -65,6 +67,7 @@ class BenchmarkTable:
 
     Attributes:
         benchmark: Label.
+        title: What it is called.
         frame: One row per strategy in the order of the sweep, then the optimum. Columns: ``benchmark``,
             ``strategy``, ``role`` (``strategy`` or ``optimum``); per split ``<split>_mean``, ``_std``,
             ``_low``, ``_high`` (95 % bootstrap interval of the mean), ``_n`` (runs scored),
@@ -80,6 +83,7 @@ class BenchmarkTable:
     """
 
     benchmark: str
+    title: str
     frame: pd.DataFrame
     facts: tuple[tuple[str, str], ...]
     footnotes: tuple[tuple[str, str], ...]
@@ -91,10 +95,10 @@ class BenchmarkTable:
 
 
 def run_table(results: Results, scores: pd.DataFrame) -> pd.DataFrame:
-    """One row per run with all its raw numbers: labels, status, recommendation, scores, measures."""
+    """One row per run with all its raw numbers: labels, status, recommendation, scores or why it has none, measures."""
     runs = results.runs
     frame = runs[["benchmark", "strategy", "seed", "status", "ncode", "text"]].copy()
-    frame[list(SPLITS)] = scores
+    frame[list(scores)] = scores
     evaluation, llm = runs["gpu_seconds"] / 3600, runs["llm_gpu_seconds"] / 3600
     strategy = runs["strategy_gpu_seconds"] / 3600
     measures = runs.assign(
@@ -178,17 +182,17 @@ def benchmark_table(results: Results, label: str, table: pd.DataFrame, ceiling: 
     whole = [*STATUSES, *ABSENT, "runs", "finished", *(f"{split}_n" for split in SPLITS)]
     frame[whole] = frame[whole].astype("Int64")
 
-    split = "valid" if "test" in ceiling.missing else "test"
-    comparison = _compare(runs, finished, split, better)
+    comparison = _compare(runs, finished, ceiling.split, better)
     frame["p_value"] = frame["strategy"].map(comparison.p_values).astype(float)
     return BenchmarkTable(
         benchmark=label,
+        title=ceiling.title,
         frame=frame,
         facts=_facts(runs, ceiling),
-        footnotes=_footnotes(runs, ceiling, _stopped(results, runs[runs["finished"]])),
-        comparison=_describe(comparison, split),
+        footnotes=_footnotes(runs, finished, ceiling, _stopped(results, runs[runs["finished"]])),
+        comparison=_describe(comparison, ceiling.split),
         reference=comparison.reference,
-        decimals=2 if metric["unit"] == "%" else 4,
+        decimals=decimals(metric["unit"]),
         metric=metric,
         cost_kind=record["cost_kind"],
     )
@@ -240,14 +244,17 @@ def _facts(runs: pd.DataFrame, ceiling: Ceiling) -> tuple[tuple[str, str], ...]:
     ]
     if ceiling.benchmark is not None:
         splits = " and ".join(name for split, name in _SPLIT_NAMES.items() if split not in ceiling.missing)
-        epochs = ceiling.benchmark.final_fidelity
         facts.append(
             (
                 "Reported",
-                f"{splits}, {epochs} epochs, mean over training seeds, of the architecture that each run "
-                "recommends",
+                f"{splits}, {epochs(ceiling.benchmark.final_fidelity)}, mean over training seeds, of the architecture "
+                "that each run recommends",
             )
         )
+        reported = ceiling.benchmark.reported
+        if not reported.higher_is_better:
+            unit = f" in {reported.unit}" if reported.unit else ""
+            facts.append(("Score", f"{reported.name}{unit}, lower is better"))
     return (
         *facts,
         ("Budget", str(Budget.model_validate(spec["budget"]))),
@@ -259,7 +266,7 @@ def _objective(objective: Mapping[str, Any], metric: Mapping[str, Any]) -> str:
     if objective["fidelity"] == 0:
         return f"{'highest' if metric['higher_is_better'] else 'lowest'} {metric['name']}, without training"
     noise = {"mean": "mean over training seeds", "drawn": "one training seed drawn per trial"}
-    return f"validation, {objective['fidelity']} epochs, {noise.get(objective['noise'], objective['noise'])}"
+    return f"validation, {epochs(objective['fidelity'])}, {noise.get(objective['noise'], objective['noise'])}"
 
 
 def _distinct(texts: Iterable[str]) -> list[str]:
@@ -273,7 +280,9 @@ def _ranges(seeds: list[int]) -> str:
     return ", ".join(str(p[0]) if len(p) == 1 else f"{p[0]}-{p[-1]}" for p in parts)
 
 
-def _footnotes(runs: pd.DataFrame, ceiling: Ceiling, stopped: Iterable[str]) -> tuple[tuple[str, str], ...]:
+def _footnotes(
+    runs: pd.DataFrame, finished: pd.DataFrame, ceiling: Ceiling, stopped: Iterable[str]
+) -> tuple[tuple[str, str], ...]:
     notes = [("strategy", text) for text in stopped]
     if not runs["trials"].any():
         # A run that ends by its budget without a trial could not pay for the first one.
@@ -286,6 +295,12 @@ def _footnotes(runs: pd.DataFrame, ceiling: Ceiling, stopped: Iterable[str]) -> 
         for split, name in _SPLIT_NAMES.items()
         if split in ceiling.missing
     ]
+    notes += _without_score(finished, ceiling)
+    if ceiling.benchmark is not None and all(math.isnan(best) for best in ceiling.optimum.values()):
+        text = (
+            "The best of the space is not known: not every architecture has a score at the highest fidelity."
+        )
+        notes.append(("valid_distance", text))
     kinds = ", ".join(_distinct(record["cost_kind"] for record in runs["record"]))
     costs = f"Evaluation ({kinds})"
     if runs["llm_calls"].any():
@@ -297,6 +312,28 @@ def _footnotes(runs: pd.DataFrame, ceiling: Ceiling, stopped: Iterable[str]) -> 
         )
     costs += "; all costs and counts are means per run."
     return (*notes, *_unscored(runs), *_fallbacks(runs), *_published(runs), ("gpu_hours", costs))
+
+
+def _without_score(finished: pd.DataFrame, ceiling: Ceiling) -> list[tuple[str, str]]:
+    """How many finished runs of each strategy are in no mean, for what they recommend has no score."""
+    lacking = finished.dropna(subset="no_score")
+    if lacking.empty:
+        return []
+    return [(ceiling.split, f"{in_no_mean(finished)} {lacking['no_score'].iloc[0]}")]
+
+
+def in_no_mean(runs: pd.DataFrame) -> str:
+    """A sentence on the runs whose recommendation has no score.
+
+    Args:
+        runs: Finished ones of a benchmark, columns ``strategy`` and ``no_score``, one of which at least has a reason.
+    """
+    counts = [
+        f"{group['no_score'].notna().sum()} of {len(group)} of {strategy}"
+        for strategy, group in runs.groupby("strategy", sort=False)
+        if group["no_score"].notna().any()
+    ]
+    return f"Runs in no mean, for what they recommend has no score: {', '.join(counts)}."
 
 
 def _published(runs: pd.DataFrame) -> list[tuple[str, str]]:
@@ -355,8 +392,8 @@ def _stopped(results: Results, runs: pd.DataFrame) -> list[str]:
     sentences = []
     for strategy, early in trials.groupby(trials["run"].map(runs["strategy"]), sort=False):
         share = len(early) / runs.loc[runs["strategy"] == strategy, "trials"].sum()
-        epochs = ", ".join(map(str, sorted(early["fidelity"].unique())))
-        sentences.append(f"{strategy} stopped {share:.0%} of its trials early, after {epochs} epochs.")
+        after = ", ".join(map(str, sorted(early["fidelity"].unique())))
+        sentences.append(f"{strategy} stopped {share:.0%} of its trials early, after {after} epochs.")
     return sentences
 
 
