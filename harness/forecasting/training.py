@@ -85,27 +85,36 @@ def train(
         seed: Of weights, order and dropout.
         threads: Of PyTorch on a CPU.
         checkpoint: File of what was done so far. It is written after every pass, gone on from where it is there, and
-            deleted in the end; ``None`` writes none.
+            deleted in the end, also where the training diverges; ``None`` writes none.
         tell: Called after every pass with its number from 1, its training loss, and its validation MAE.
 
     Raises:
         ScoreError: The training diverged.
         StoreError: The checkpoint cannot be read or written, or is damaged.
     """
-    with _reproducible(threads):
-        training = _Training(make, windows, settings, seed)
-        training.restore(checkpoint)
-        while training.passes < passes and training.passes - training.best_pass < settings.patience:
-            loss = training.make_pass()
-            if tell is not None:
-                tell(training.passes, loss, training.last.mae)
-            if training.passes < passes:
-                training.keep(checkpoint)
-        trained = training.result()
+    try:
+        with _reproducible(threads):
+            training = _Training(make, windows, settings, seed)
+            training.restore(checkpoint)
+            while training.passes < passes and training.passes - training.best_pass < settings.patience:
+                loss = training.make_pass()
+                if tell is not None:
+                    tell(training.passes, loss, training.last.mae)
+                if training.passes < passes:
+                    training.keep(checkpoint)
+            trained = training.result()
+    except ScoreError:
+        # From here, it would diverge again.
+        _delete(checkpoint)
+        raise
+    _delete(checkpoint)
+    return trained
+
+
+def _delete(checkpoint: Path | None) -> None:
     if checkpoint is not None:
         with storage_errors(checkpoint):
             checkpoint.unlink(missing_ok=True)
-    return trained
 
 
 class _Training:
