@@ -155,11 +155,11 @@ def _shuffled(parts: Sequence[Tensor], groups: int) -> Tensor:
     if max(parts[0].stride()) > parts[0].stride(0):
         # Where another dimension than that of examples comes first in memory, operations want it so.
         order.sort(key=parts[0].stride, reverse=True)
-    whole = torch.cat([part.permute(order) for part in parts], dim=order.index(1))
-    grouped = whole.unflatten(order.index(1), (groups, -1))
-    shuffled = grouped.transpose(order.index(1), order.index(1) + 1).flatten(
-        order.index(1), order.index(1) + 1
-    )
+    channels = order.index(1)
+    whole = torch.cat([part.permute(order) for part in parts], dim=channels)
+    before, (count, *after) = whole.shape[:channels], whole.shape[channels:]
+    grouped = whole.view(*before, groups, count // groups, *after)
+    shuffled = grouped.transpose(channels, channels + 1).reshape(whole.shape)
     return shuffled.permute([order.index(dimension) for dimension in range(len(order))])
 
 
