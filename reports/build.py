@@ -15,6 +15,7 @@ from reports import first_proposals
 from reports import formats
 from reports import html
 from reports import measured
+from reports import measures_sheet
 from reports import output
 from reports import ranking
 from reports import scores
@@ -112,6 +113,7 @@ def _is_ranking(folder: Path) -> bool:
 def _sweep_sheets(results: Results, runs: pd.DataFrame, known: Mapping[str, Ceiling]) -> list[Sheet]:
     """The tables over the whole sweep that have something to say."""
     sheets = [
+        measures_sheet.measure_sheet(results, known),
         first_proposals.proposal_sheet(results, known),
         ranking.ranking_sheet(results, known),
         by_heart.by_heart_sheet(results, runs, known),

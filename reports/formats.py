@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from dataclasses import replace
+from itertools import groupby
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -47,12 +48,22 @@ class Grid:
         names: How many of the first columns name a row.
         rows: Cells.
         notes: Footnotes, each beginning with its mark, and what a narrow table has no column for.
+        groups: What stands above the heads, as text and number of columns; empty where nothing does.
     """
 
     heads: tuple[str, ...]
     names: int
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...]
+    groups: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def full_heads(self) -> tuple[str, ...]:
+        """Heads that say which group they belong to."""
+        above = [text for text, columns in self.groups for _ in range(columns)] or [""] * len(self.heads)
+        return tuple(
+            f"{text}: {head}" if text else head for text, head in zip(above, self.heads, strict=True)
+        )
 
 
 @dataclass(frozen=True)
@@ -65,6 +76,7 @@ class Column:
         text: Text of a row's cell.
         short: Its head where space is short (LaTeX, terminal); ``None`` leaves it out there.
         optional: Left out where no row has anything to show.
+        group: What it shares with the columns beside it, where there is space; footnotes may refer to it as to a key.
     """
 
     key: str
@@ -72,6 +84,7 @@ class Column:
     text: Callable[[Row], str]
     short: str | None = None
     optional: bool = False
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -134,19 +147,23 @@ def lay_out(
         and (not column.optional or any(column.text(row) not in nothing for row in rows))
     ]
     marks = [str(i).translate(_SUPERSCRIPTS) for i in range(1, len(footnotes) + 1)]
-    at_head = {
-        column.key: " ".join(m for m, (key, _) in zip(marks, footnotes, strict=True) if key == column.key)
-        for column in shown
-    }
+
+    def marked(text: str, key: str) -> str:
+        return text + " ".join(m for m, (k, _) in zip(marks, footnotes, strict=True) if k == key)
+
+    groups = [
+        (group, len(list(members))) for group, members in groupby(shown, key=lambda c: c.group) if not narrow
+    ]
     ranks = ranks or {}
     return Grid(
-        heads=tuple(str(c.short if narrow else c.head) + at_head[c.key] for c in shown),
+        heads=tuple(marked(str(c.short if narrow else c.head), c.key) for c in shown),
         names=names,
         rows=tuple(
             tuple(Cell(c.text(row), ranks[c.key][i] if c.key in ranks else 0) for c in shown)
             for i, row in enumerate(rows)
         ),
         notes=tuple(f"{mark} {text}" for mark, (_, text) in zip(marks, footnotes, strict=True)),
+        groups=tuple((marked(group, group), n) for group, n in groups) if len(groups) > 1 else (),
     )
 
 
@@ -159,7 +176,8 @@ def to_markdown(sheet: Sheet) -> str:
     """A section with heading, caption, table, notes. The best score is bold."""
     cells = sheet.wide
     frame = pd.DataFrame(
-        [[f"**{c.text}**" if c.rank == 1 else c.text for c in row] for row in cells.rows], columns=cells.heads
+        [[f"**{c.text}**" if c.rank == 1 else c.text for c in row] for row in cells.rows],
+        columns=cells.full_heads,
     )
     align = ["left"] * cells.names + ["right"] * (len(cells.heads) - cells.names)
     body = frame.to_markdown(index=False, colalign=align, disable_numparse=True)
@@ -176,7 +194,8 @@ def to_latex(sheet: Sheet) -> str:
     """A ``table`` environment for booktabs. The best score is bold, the second underlined."""
     cells = sheet.narrow
     frame = pd.DataFrame(
-        [[_latex_cell(cell) for cell in row] for row in cells.rows], columns=list(map(_latex, cells.heads))
+        [[_latex_cell(cell) for cell in row] for row in cells.rows],
+        columns=list(map(_latex, cells.full_heads)),
     )
     said = [f"{sheet.title}.", sheet.caption, *cells.notes, sheet.closing]
     text = frame.style.hide(axis="index").to_latex(
