@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+from collections import Counter
 from collections.abc import Callable
 from collections.abc import Iterator
 from collections.abc import Mapping
@@ -157,6 +158,8 @@ def plan_table(file: ExperimentsFile, name: str) -> Plan:
     with file.locate((*at, "references")):
         for reference in entry.references:
             benchmark.network(Subject(reference, None))
+        if twice := [name for name, count in Counter(entry.references).items() if count > 1]:
+            raise SpecError(f"{twice[0]!r} is listed twice.")
     space = benchmark.space
     wanted = space.size if entry.architectures == "all" else entry.architectures
     with file.locate((*at, "architectures")):
@@ -312,10 +315,12 @@ def _provenance(plan: Plan, trainings: Mapping[Job, Training | ScoreError]) -> d
     for subject in plan.references:
         for fidelity in plan.fidelities:
             made = [trainings[Job(subject, fidelity, seed)] for seed in plan.seeds]
-            scored = [training for training in made if isinstance(training, Training)]
             references.setdefault(subject.name, {})[str(fidelity)] = {
                 split: {
-                    measure.name: [training.scores[split][measure.name] for training in scored]
+                    measure.name: [
+                        training.scores[split][measure.name] if isinstance(training, Training) else None
+                        for training in made
+                    ]
                     for measure in benchmark.measures
                 }
                 for split in SPLITS

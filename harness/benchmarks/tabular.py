@@ -72,17 +72,15 @@ class TabularBenchmark(Benchmark):
                 f"benchmark {name!r} needs the {space.size} of {space.name!r}."
             )
         columns = table.read(f"{dataset}/")
-        self._columns = {
-            (split, int(epochs)): column
-            for path, column in columns.items()
-            for split, _, epochs in [path.removeprefix(f"{dataset}/").partition("/")]
-            if split in _SPLITS and epochs.isdecimal()
-        }
-        self._other_columns = {
-            path.removeprefix(f"{dataset}/"): column
-            for path, column in columns.items()
-            if path.count("/") == 3
-        }
+        self._columns: dict[tuple[str, int], Column] = {}
+        self._other_columns: dict[tuple[str, int, str], Column] = {}
+        for path, column in columns.items():
+            split, *rest = path.removeprefix(f"{dataset}/").split("/")
+            match rest if split in _SPLITS else []:
+                case [epochs]:
+                    self._columns[split, int(epochs)] = column
+                case [epochs, measure]:
+                    self._other_columns[split, int(epochs), measure] = column
         self.splits = tuple(split for split in _SPLITS if any(key[0] == split for key in self._columns))
         self.fidelities = tuple(sorted(fidelity for split, fidelity in self._columns if split == "valid"))
         if not self.fidelities:
@@ -91,8 +89,8 @@ class TabularBenchmark(Benchmark):
             fidelity: _search_column(self._columns["valid", fidelity], _seconds(columns, dataset, fidelity))
             for fidelity in self.fidelities
         }
-        self._scores: dict[tuple[str, int, int | None], NDArray[np.float64]] = {}
-        self._views: dict[tuple[str, int, int | None], memoryview[float]] = {}
+        self._scores: dict[tuple[str, int, int | None, str | None], NDArray[np.float64]] = {}
+        self._views: dict[tuple[str, int, int | None, str | None], memoryview[float]] = {}
         latency = columns.get(f"{dataset}/latency")
         self._latency = None if latency is None else latency.mean()
 
@@ -172,30 +170,15 @@ class TabularBenchmark(Benchmark):
             DataError: The table lacks this column, this architecture, or this seed of it.
             SpaceError: ``arch`` is not of this space.
         """
-        self.check_measure(measure)
-        if measure not in (None, self.metric.name):
-            return self._query_other(arch, split, fidelity, seed, measure)
-        view = self._views.get((split, fidelity, seed))
+        view = self._views.get((split, fidelity, seed, measure))
         if view is None:
-            view = _view(self.scores(split=split, fidelity=fidelity, seed=seed))
-            self._views[split, fidelity, seed] = view
+            view = _view(self.scores(split=split, fidelity=fidelity, seed=seed, measure=measure))
+            self._views[split, fidelity, seed, measure] = view
         index = self.space.index(arch)
         value = view[index]
         if value != value:
             self._missing_cell(index, split, fidelity, seed)
         return value
-
-    def _query_other(
-        self, arch: Architecture, split: str, fidelity: int, seed: int | None, measure: str | None
-    ) -> float:
-        column = self._other_columns.get(f"{split}/{fidelity}/{measure}")
-        index = self.space.index(arch)
-        if column is None or (seed is not None and seed not in (column.seeds or ())):
-            self._missing_column(split, fidelity)
-        values = column.mean() if seed is None else column.values[:, (column.seeds or ()).index(seed)]
-        if np.isnan(values[index]):
-            self._missing_cell(index, split, fidelity, seed)
-        return float(values[index])
 
     def query_many(
         self, architectures: ArrayLike, *, split: str, fidelity: int, seed: int | None = None
@@ -222,13 +205,16 @@ class TabularBenchmark(Benchmark):
             self._missing_cell(int(indices[np.isnan(scores)][0]), split, fidelity, seed)
         return scores
 
-    def scores(self, *, split: str, fidelity: int, seed: int | None = None) -> NDArray[np.float64]:
+    def scores(
+        self, *, split: str, fidelity: int, seed: int | None = None, measure: str | None = None
+    ) -> NDArray[np.float64]:
         """The whole column, read-only, in the order of the space's index; NaN where the table has no value.
 
         Args:
             split: See :meth:`query`.
             fidelity: See :meth:`query`.
             seed: See :meth:`query`.
+            measure: See :meth:`query`.
 
         Returns:
             Shape (architectures,).
@@ -236,9 +222,14 @@ class TabularBenchmark(Benchmark):
         Raises:
             DataError: The table lacks this column.
         """
-        key = (split, fidelity, seed)
+        key = (split, fidelity, seed, measure)
         if key not in self._scores:
-            column = self._columns.get((split, fidelity))
+            self.check_measure(measure)
+            column = (
+                self._columns.get((split, fidelity))
+                if measure is None or measure == self.metric.name
+                else self._other_columns.get((split, fidelity, measure))
+            )
             if column is None:
                 self._missing_column(split, fidelity)
             if seed is None:

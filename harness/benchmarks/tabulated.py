@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
+import statistics
 from dataclasses import asdict
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,13 +21,16 @@ from harness.benchmarks.tabular import TabularBenchmark
 from harness.data_folder import data_folder
 from harness.data_folder import is_name
 from harness.errors import DataError
+from harness.errors import ScoreError
 from harness.errors import SpecError
 from harness.errors import unknown_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from harness.benchmarks.base import Evaluation
     from harness.benchmarks.table import Table
+    from harness.spaces import Architecture
 
 #: Of the benchmark, and of the folder of its tables.
 NAME = "tabulated"
@@ -40,14 +46,14 @@ class About(NamedTuple):
         description: See :class:`~harness.benchmarks.Benchmark`.
         measures: What was measured; the metric first.
         references: Name of a network that people designed, to fidelity, to split, to measure, to the scores of its
-            trainings in the order of their seeds.
+            trainings with the seeds from 0; ``None`` for a training that has none.
         extent: See :class:`~harness.benchmarks.Benchmark`.
     """
 
     dataset: str
     description: str
     measures: tuple[Metric, ...]
-    references: Mapping[str, Mapping[str, Mapping[str, Mapping[str, list[float]]]]]
+    references: Mapping[str, Mapping[str, Mapping[str, Mapping[str, list[float | None]]]]]
     extent: Extent
 
     def texts(self) -> dict[str, str]:
@@ -91,9 +97,41 @@ class Tabulated(TabularBenchmark):
     def extent(self) -> Extent:
         return self._extent
 
+    def evaluate(self, arch: Architecture, *, fidelity: int, seed: int | None) -> Evaluation:
+        """Score an architecture on the ``valid`` split, at the cost of training it once.
+
+        Where some of its trainings had no score, the others count.
+
+        Raises:
+            DataError: The table lacks this fidelity, or this architecture.
+            ScoreError: None of its trainings had a score.
+            SpaceError: ``arch`` is not of this space.
+        """
+        column = self._search.get(fidelity)
+        index = self.space.index(arch)
+        # What was not trained has taken no seconds.
+        if column is not None and not column.counts[index] and not math.isnan(column.seconds[index]):
+            raise ScoreError(
+                f"none of its trainings for table {self.table.path} had a score.", column.seconds[index]
+            )
+        found = super().evaluate(arch, fidelity=fidelity, seed=seed)
+        if len(self.measures) == 1:
+            return found
+        measures = {
+            measure.name: self.query(
+                arch, split="valid", fidelity=fidelity, seed=found.seed, measure=measure.name
+            )
+            for measure in self.measures
+        }
+        return replace(found, measures=measures)
+
     @property
     def references(self) -> tuple[str, ...]:
-        return tuple(self._references)
+        return tuple(
+            name
+            for name in self._references
+            if any(score is not None for score in self._scores_of(name, "valid", self.final_fidelity, None))
+        )
 
     def query_reference(
         self, name: str, *, split: str, fidelity: int, seed: int | None = None, measure: str | None = None
@@ -104,14 +142,20 @@ class Tabulated(TabularBenchmark):
             DataError: The table does not have it.
         """
         self.check_measure(measure)
-        try:
-            values = self._references[name][str(fidelity)][split][measure or self.metric.name]
-            return sum(values) / len(values) if seed is None else values[seed]
-        except (KeyError, IndexError):
+        scores = self._scores_of(name, split, fidelity, measure)
+        known = [
+            score for at, score in enumerate(scores) if score is not None and (seed is None or seed == at)
+        ]
+        if not known:
             raise DataError(
                 f"table {self.table.path} has no {split} score of {name} after {fidelity} epochs"
                 f"{'' if seed is None else f' with seed {seed}'}."
-            ) from None
+            )
+        return statistics.fmean(known)
+
+    def _scores_of(self, name: str, split: str, fidelity: int, measure: str | None) -> list[float | None]:
+        by_measure = self._references.get(name, {}).get(str(fidelity), {}).get(split, {})
+        return by_measure.get(measure or self.metric.name, [])
 
 
 def table_path(name: str) -> Path:

@@ -141,7 +141,7 @@ class TrainedBenchmark(Benchmark):
         subject = Subject(self.space.ncode(arch), arch)
         drawn = None if seed is None else seed % self.repeats
         seeds = range(self.search_repeats) if drawn is None else [drawn]
-        trainings = [self.training(subject, fidelity=fidelity, seed=s) for s in seeds]
+        trainings = self._trainings(subject, fidelity, seeds)
         measures = {
             measure.name: statistics.fmean(training.scores["valid"][measure.name] for training in trainings)
             for measure in self.measures
@@ -172,10 +172,24 @@ class TrainedBenchmark(Benchmark):
     def settle(self, arch: Architecture) -> float:
         """Train what a run recommends as reports want it; see :meth:`Benchmark.settle`."""
         subject = Subject(self.space.ncode(arch), arch)
-        trainings = [
-            self.training(subject, fidelity=self.final_fidelity, seed=seed) for seed in range(self.repeats)
-        ]
+        trainings = self._trainings(subject, self.final_fidelity, range(self.repeats))
         return sum(training.seconds for training in trainings)
+
+    def _trainings(self, subject: Subject, fidelity: int, seeds: Sequence[int]) -> list[Training]:
+        """The trainings with some seeds.
+
+        Raises:
+            ScoreError: One of them has no score; its seconds are those of all that were made.
+            StoreError: See :meth:`training`.
+        """
+        made: list[Training] = []
+        for seed in seeds:
+            try:
+                made.append(self.training(subject, fidelity=fidelity, seed=seed))
+            except ScoreError as error:
+                spent = sum(training.seconds for training in made)
+                raise ScoreError(str(error), spent + error.seconds) from None
+        return made
 
     def reference(self, name: str, *, fidelity: int, seed: int) -> Training:
         """The training of a network that people designed, by its registered name; made now where it was not before."""
@@ -252,7 +266,8 @@ class TrainedBenchmark(Benchmark):
     def _untrained(self, name: str, fidelity: int, seed: int) -> NoReturn:
         raise DataError(
             f"{name} was not trained for {fidelity} epochs with seed {seed} on {self.dataset}, or its training had no "
-            f"score ({self._kept.folder}). `harness run` trains what a run recommends when the run ends."
+            f"score ({self._kept.folder}). `harness run` trains what a run recommends when the run ends; where that "
+            "was lost, delete the run's folder and run it anew."
         )
 
 
@@ -320,7 +335,7 @@ class _Kept:
             try:
                 key = str(row["subject"]), int(row["fidelity"]), int(row["seed"])
                 self._trainings.setdefault(key, _outcome(row))
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
                 self._ledger.damaged(error)
 
 
@@ -335,4 +350,8 @@ def _row(key: tuple[str, int, int], made: Training | ScoreError) -> dict[str, An
 def _outcome(row: Mapping[str, Any]) -> Training | ScoreError:
     if "problem" in row:
         return ScoreError(str(row["problem"]), float(row["seconds"]))
-    return Training(row["scores"], float(row["seconds"]), row["details"])
+    scores = {
+        split: {str(measure): float(value) for measure, value in row["scores"][split].items()}
+        for split in SPLITS
+    }
+    return Training(scores, float(row["seconds"]), dict(row["details"]))

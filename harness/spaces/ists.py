@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from harness.errors import SpaceError
+from harness.errors import SpecError
 from harness.spaces.base import Cost
 from harness.spaces.cell import CellSpace
 from harness.traffic import load_traffic
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from torch.nn import Module
 
     from harness.spaces.base import Architecture
+    from harness.traffic import TrafficSet
 
 CELLS = ("stp", "stt", "tts")
 #: Steps that a network knows, and steps that it forecasts: an hour each.
@@ -62,14 +64,18 @@ class ISTSSpace(CellSpace):
         super().__init__({f"{source}->{target}": CELLS for source, target in _EDGES})
 
     def usual_size(self, dataset: str) -> Mapping[str, int]:
-        """Table C.7 for a published data set, or a part of one; small for the synthetic one."""
-        return _HYPER_PARAMETERS.get(load_traffic(dataset).dataset, self.network_size)
+        """Table C.7 for a published data set, or a part of one; small for the synthetic one.
+
+        Raises:
+            SpaceError: There is no such traffic set.
+        """
+        return _HYPER_PARAMETERS.get(_traffic(dataset).dataset, self.network_size)
 
     def full_size(self, size: Mapping[str, int] | None, dataset: str) -> dict[str, int]:
         """See :meth:`~harness.spaces.SearchSpace.full_size`.
 
         Raises:
-            SpaceError: Also where attention cannot be divided into equal heads.
+            SpaceError: Also where attention cannot be divided into equal heads, or there is no such traffic set.
         """
         full = super().full_size(size, dataset)
         if full["attention"] % full["heads"]:
@@ -111,8 +117,7 @@ class ISTSSpace(CellSpace):
                 ``feed_forward`` networks, and ``order`` of the spatial operator.
 
         Raises:
-            SpaceError: A size that there is not.
-            SpecError: There is no such traffic set.
+            SpaceError: There is no such size or traffic set.
         """
         from harness.networks.spatial_temporal import Cells
 
@@ -144,7 +149,7 @@ class ISTSSpace(CellSpace):
         full = self.full_size(size, dataset)
         return SpatialTemporalCell(
             choice,
-            Graph(load_traffic(dataset)),
+            Graph(_traffic(dataset)),
             channels,
             attention=full["attention"],
             heads=full["heads"],
@@ -165,11 +170,10 @@ class ISTSSpace(CellSpace):
             size: See :meth:`build_network`.
 
         Raises:
-            SpaceError: A size that there is not.
-            SpecError: There is no such traffic set.
+            SpaceError: There is no such size or traffic set.
         """
         full = self.full_size(size, dataset)
-        sensors = load_traffic(dataset).sensors
+        sensors = _traffic(dataset).sensors
         width = full["channels"]
         parameters = (FEATURES + 1) * width + STEPS * width + (STEPS * width + 1) * HORIZONS
         flops = sensors * STEPS * width * (FEATURES + HORIZONS)
@@ -205,6 +209,14 @@ class ISTSSpace(CellSpace):
                 "As text, an architecture is its six cells in the order of the edges, such as stp|stt|tts|stp|stt|tts.",
             ]
         )
+
+
+def _traffic(dataset: str) -> TrafficSet:
+    """As far as this space is concerned, a traffic set that is not there is like any other unknown data set."""
+    try:
+        return load_traffic(dataset)
+    except SpecError as error:
+        raise SpaceError(str(error)) from None
 
 
 def _cell_cost(cell: str, sensors: int, size: Mapping[str, int]) -> Cost:

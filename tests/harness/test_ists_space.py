@@ -12,7 +12,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from harness import registry
 from harness.errors import SpaceError
-from harness.errors import SpecError
 from harness.forecasting.partition import protocol
 from harness.networks.initialisation import fresh
 from harness.networks.spatial_temporal import Graph
@@ -255,5 +254,5 @@ def test_sizes_that_there_are_not(size: dict[str, int], says: str) -> None:
 
 def test_traffic_that_there_is_not() -> None:
     for use in (SPACE.cost, SPACE.build_network):
-        with pytest.raises(SpecError, match="unknown traffic set 'sinthetic', did you mean 'synthetic'"):
+        with pytest.raises(SpaceError, match="unknown traffic set 'sinthetic', did you mean 'synthetic'"):
             use(SPACE.from_index(0), "sinthetic")
