@@ -286,4 +286,5 @@ def _shared(make: Callable[[], nn.Module], edges: Sequence[int]) -> SharedOperat
             nn.BatchNorm2d(eps=eps),
         ]:
             return Convolutions(convolution, edges, eps)
-    return Separate({edge: make() for edge in edges})
+    first, *others = edges
+    return Separate({first: operation, **{edge: make() for edge in others}})
