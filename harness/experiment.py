@@ -566,7 +566,7 @@ def _sentence(detail: Any) -> str:
     message = str(detail["msg"]).removeprefix("Value error, ")
     if detail["type"] == "missing":
         return f"`{detail['loc'][-1]}` is missing; it is required."
-    if detail["type"] in {"unknown_key", "sweep_name"} or "input" not in detail:
+    if detail["type"] in {"unknown_key", "sweep_name", "table_name"} or "input" not in detail:
         return message
     shown = repr(detail["input"])
     return f"{message}; got {shown if len(shown) <= 60 else shown[:57] + '...'}."

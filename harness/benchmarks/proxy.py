@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from typing import Any
 
+from harness import registry
 from harness import scoring
+from harness.arguments import arguments_model
 from harness.benchmarks import data
 from harness.benchmarks.base import Benchmark
 from harness.benchmarks.base import Evaluation
@@ -62,6 +64,10 @@ class ProxyBenchmark(Benchmark):
         self._scorer = make_proxy(proxy, settings or {})
         if of == self.name:
             raise SpecError("`of` names a benchmark with trained scores, and not another proxy.")
+        if not {"dataset", "source"} <= arguments_model(registry.load("benchmark", of)).model_fields.keys():
+            raise SpecError(
+                f"`of` names a benchmark that has a `dataset` and a `source`, such as nasbench201; {of!r} has not."
+            )
         self._trained = scoring.make_benchmark(of, {"dataset": dataset, "source": source})
         self._scorer.check(self._trained.space, dataset)
         self.dataset = dataset

@@ -175,6 +175,10 @@ def test_digest_is_of_the_proxy_and_of_the_table(skips: None) -> None:
     [
         ({"proxy": "flop"}, "unknown proxy 'flop', did you mean 'flops'?"),
         ({"proxy": "flops", "of": "proxy"}, "`of` names a benchmark with trained scores"),
+        (
+            {"proxy": "flops", "of": "forecasting"},
+            "`of` names .* a `dataset` and a `source`.* 'forecasting' has not",
+        ),
         ({"proxy": "flops", "of": "nasbench"}, "unknown benchmark 'nasbench', did you mean 'nasbench201'"),
         ({"proxy": "flops", "dataset": "cifar"}, "unknown data set 'cifar', did you mean 'cifar10'"),
         ({"proxy": "flops", "settings": {"seed": 1}}, "unknown setting of proxy 'flops' 'seed'. Known: none"),
