@@ -325,7 +325,14 @@ def _provenance(plan: Plan, trainings: Mapping[Job, Training | ScoreError]) -> d
                 }
                 for split in SPLITS
             }
-    about = About(benchmark.dataset, benchmark.description, benchmark.measures, references, benchmark.extent)
+    about = About(
+        dataset=benchmark.dataset,
+        description=benchmark.description,
+        measures=benchmark.measures,
+        references=references,
+        extent=benchmark.extent,
+        size=benchmark.size,
+    )
     name, params = plan.spec
     return {
         "origin": benchmark.source,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from dataclasses import field
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ class Task:
         benchmark: Registered name of the benchmark; empty where it is not known.
         proxy: Name of the training-free score that guides the search; ``None`` where it is a trained score.
         description: What the data are and what is to be predicted; empty where the name of the data set says it.
+        size: Size of the networks that are scored, as the space names it; ``None`` is the usual one.
         measures: What is measured of every architecture: the metric first, then what a strategy may look at, too.
     """
 
@@ -38,6 +40,7 @@ class Task:
     benchmark: str = ""
     proxy: str | None = None
     description: str = ""
+    size: Mapping[str, int] | None = None
     measures: tuple[Metric, ...] = ()
 
     @classmethod
@@ -51,6 +54,7 @@ class Task:
             benchmark=benchmark.name,
             proxy=proxy,
             description=benchmark.description,
+            size=benchmark.size,
             # A proxy is all that is measured in a search by proxy.
             measures=benchmark.measures if proxy is None else (benchmark.metric,),
         )
@@ -58,6 +62,6 @@ class Task:
     def cost(self, space: SearchSpace, arch: Architecture) -> Cost | None:
         """Exact parameters and FLOPs of an architecture on this data set; ``None`` where nobody knows them."""
         try:
-            return space.cost(arch, self.dataset)
+            return space.cost(arch, self.dataset, self.size)
         except SpaceError:
             return None

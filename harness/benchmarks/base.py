@@ -82,6 +82,7 @@ class Benchmark(ABC):
         digest: Identifies the data behind the scores; a results folder is tied to it.
         source: Where the data come from, for people.
         cost_kind: Whether the GPU seconds of its evaluations are simulated or measured.
+        size: Size of the networks that are scored, as the space names it; ``None`` is the usual one.
         description: What the data are and what is to be predicted, in a sentence or two; empty where the name says it.
     """
 
@@ -94,6 +95,7 @@ class Benchmark(ABC):
     digest: str
     source: str
     cost_kind: CostKind = "simulated"
+    size: Mapping[str, int] | None = None
     description: str = ""
 
     @property

@@ -133,7 +133,7 @@ class Forecasting(TrainedBenchmark):
             # A search should not end with what cannot be trained.
             windows_of_parts(self._traffic, shares, steps=STEPS, horizons=HORIZONS)
         try:
-            self._size = self.space.full_size(size, dataset)
+            self.size = self.space.full_size(size, dataset)
         except SpaceError as error:
             raise SpecError(f"size: {error}") from None
         self._settings = TrainingSettings(
@@ -164,7 +164,7 @@ class Forecasting(TrainedBenchmark):
         self.keep_in(
             {
                 "traffic": self._traffic.digest,
-                "size": self._size,
+                "size": self.size,
                 "settings": asdict(self._settings),
                 "search_shares": self._search_shares,
                 "shares": self._shares,
@@ -189,7 +189,7 @@ class Forecasting(TrainedBenchmark):
             SpecError: There is no reference of that name.
         """
         if subject.architecture is not None:
-            return partial(self.space.build_network, subject.architecture, self.dataset, self._size)
+            return partial(self.space.build_network, subject.architecture, self.dataset, self.size)
         reference = registry.load("reference", subject.name)()
         return partial(
             reference.build, self._traffic.adjacency, features=FEATURES, steps=STEPS, horizons=HORIZONS

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 #: Of the benchmark, and of the folder of its tables.
 NAME = "tabulated"
 #: What a table says of itself beside its columns, as JSON texts.
-ABOUT = ("dataset", "description", "measures", "references", "extent")
+ABOUT = ("dataset", "description", "measures", "references", "extent", "size")
 
 
 class About(NamedTuple):
@@ -48,6 +48,7 @@ class About(NamedTuple):
         references: Name of a network that people designed, to fidelity, to split, to measure, to the scores of its
             trainings with the seeds from 0; ``None`` for a training that has none.
         extent: See :class:`~harness.benchmarks.Benchmark`.
+        size: See there.
     """
 
     dataset: str
@@ -55,11 +56,13 @@ class About(NamedTuple):
     measures: tuple[Metric, ...]
     references: Mapping[str, Mapping[str, Mapping[str, Mapping[str, list[float | None]]]]]
     extent: Extent
+    size: Mapping[str, int] | None
 
     def texts(self) -> dict[str, str]:
         """For the provenance of the table."""
         measures = [asdict(measure) for measure in self.measures]
-        values = (self.dataset, self.description, measures, self.references, asdict(self.extent))
+        extent = asdict(self.extent)
+        values = (self.dataset, self.description, measures, self.references, extent, self.size)
         return {key: json.dumps(value) for key, value in zip(ABOUT, values, strict=True)}
 
 
@@ -89,6 +92,7 @@ class Tabulated(TabularBenchmark):
             table=opened,
             measures=about.measures[1:],
         )
+        self.size = about.size
         self.description = about.description
         self._references = about.references
         self._extent = about.extent
@@ -193,7 +197,7 @@ def read_about(table: Table) -> About:
     """
     try:
         values: list[Any] = [json.loads(table.provenance[key]) for key in ABOUT]
-        dataset, description, measures, references, extent = values
+        dataset, description, measures, references, extent, size = values
         part = {kind: (int(have), int(whole)) for kind, (have, whole) in extent["part"].items()}
         return About(
             dataset,
@@ -201,6 +205,7 @@ def read_about(table: Table) -> About:
             tuple(Metric(**measure) for measure in measures),
             references,
             Extent(extent["dataset"], part),
+            size,
         )
     except (KeyError, ValueError, TypeError) as error:
         raise DataError(
