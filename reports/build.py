@@ -8,19 +8,24 @@ from typing import TYPE_CHECKING
 from harness.ranking.run import KIND
 from reports import benchmark_sheet
 from reports import by_heart
+from reports import cells
 from reports import costs
 from reports import curves
+from reports import distributions
 from reports import figures
 from reports import first_proposals
 from reports import formats
 from reports import html
 from reports import measured
+from reports import measures
 from reports import measures_sheet
 from reports import output
 from reports import ranking
 from reports import scores
+from reports import seconds
 from reports import tables
 from reports import validity
+from reports import variation
 from reports.load import load_results
 from reports.output import Report
 from reports.scorers import build as scorers
@@ -56,6 +61,7 @@ def build_report(sweep_folder: Path, out: Path | None = None) -> Report:
     results = load_results(sweep_folder)
     known = scores.ceilings(results)
     runs = tables.run_table(results, scores.final_scores(results, known))
+    scored = measures.run_scores(results, known)
 
     contents: dict[str, bytes] = {}
     sections = []
@@ -63,15 +69,9 @@ def build_report(sweep_folder: Path, out: Path | None = None) -> Report:
         table = tables.benchmark_table(results, label, runs, ceiling)
         sheet = benchmark_sheet.sheet(table)
         contents |= output.files(f"table-{label}", sheet)
-        curve_pictures = []
-        for panel in curves.panels(results, label, ceiling):
-            name = f"curve-{label}-{panel.axis}"
-            png, svg = figures.draw(panel)
-            contents |= {f"{name}.png": png, f"{name}.svg": svg}
-            curve_pictures.append(html.Picture(name, svg, figures.describe(panel)))
-        sections.append(
-            html.Section(sheet, table.facts, curve_pictures, lacks_test="test" in ceiling.missing)
-        )
+        pictures, drawn = _pictures(results, label, ceiling, scored)
+        contents |= drawn
+        sections.append(html.Section(sheet, table.facts, pictures, lacks_test="test" in ceiling.missing))
     sheets = _sweep_sheets(results, runs, known)
     for sheet in sheets:
         contents |= output.files(sheet.name, sheet)
@@ -80,13 +80,13 @@ def build_report(sweep_folder: Path, out: Path | None = None) -> Report:
         picture, files = output.drawn(heat_map)
         contents |= files
         consistency.append(picture)
-    pictures = {"ranking": consistency}
-    markdown = _markdown(results, sections, sheets, pictures)
+    of_sheets = {"ranking": consistency}
+    markdown = _markdown(results, sections, sheets, of_sheets)
     contents["report.md"] = markdown.encode()
     contents["runs.csv"] = runs.to_csv(index=False, lineterminator="\n").encode()
-    seconds = measured.measured_runs(results)
-    contents["measured-seconds.csv"] = seconds.to_csv(index=False, lineterminator="\n").encode()
-    page = html.page(results, sections, sheets, pictures, measured.measured_sheet(results))
+    clocked = measured.measured_runs(results)
+    contents["measured-seconds.csv"] = clocked.to_csv(index=False, lineterminator="\n").encode()
+    page = html.page(results, sections, sheets, of_sheets, measured.measured_sheet(results))
     contents = {"report.html": page.encode()} | contents
 
     written = output.write(out, contents)
@@ -110,6 +110,30 @@ def _is_ranking(folder: Path) -> bool:
     return isinstance(sweep, dict) and sweep.get("kind") == KIND
 
 
+def _pictures(
+    results: Results, label: str, ceiling: Ceiling, scored: pd.DataFrame
+) -> tuple[list[html.Picture], dict[str, bytes]]:
+    """The figures of a benchmark, and their files."""
+    pictures: list[html.Picture] = []
+    files: dict[str, bytes] = {}
+
+    def add(name: str, drawn: tuple[bytes, bytes], caption: str, *, alone: bool = True) -> None:
+        png, svg = drawn
+        files.update({f"{name}.png": png, f"{name}.svg": svg})
+        pictures.append(html.Picture(name, svg, caption, fills=not alone, alone=alone))
+
+    for panel in curves.panels(results, label, ceiling):
+        add(f"curve-{label}-{panel.axis}", figures.draw(panel), figures.describe(panel), alone=False)
+    for on in measures.scored({label: ceiling}):
+        if spread := distributions.distribution(on, scored):
+            add(f"boxes-{label}", distributions.draw(spread), distributions.describe(spread))
+        for varied in variation.variations(results, on, scored):
+            add(varied.name, variation.draw(varied), variation.describe(varied))
+    if cell_gallery := cells.gallery(results, label, ceiling):
+        add(f"cells-{label}", cells.draw(cell_gallery), cells.describe(cell_gallery))
+    return pictures, files
+
+
 def _sweep_sheets(results: Results, runs: pd.DataFrame, known: Mapping[str, Ceiling]) -> list[Sheet]:
     """The tables over the whole sweep that have something to say."""
     sheets = [
@@ -118,6 +142,7 @@ def _sweep_sheets(results: Results, runs: pd.DataFrame, known: Mapping[str, Ceil
         ranking.ranking_sheet(results, known),
         by_heart.by_heart_sheet(results, runs, known),
         costs.cost_sheet(results, runs),
+        seconds.second_sheet(results, known),
         validity.validity_sheet(results),
     ]
     return [sheet for sheet in sheets if sheet is not None]

@@ -66,7 +66,7 @@ def by_heart_sheet(results: Results, table: pd.DataFrame, known: Mapping[str, Ce
     if not rows:
         return None
     columns = [
-        *group_columns(),
+        *group_columns(known),
         *model_columns(),
         Column("partner", "Plain strategy", plain("partner")),
         Column("split", "Split", plain("split"), "Split"),

@@ -30,9 +30,11 @@ INK = "#1c1c1c"
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#e69f00", "#cc79a7", "#56b4e9", "#7a7a7a")
 """Colours of Okabe and Ito (2008), which people with any colour vision tell apart, and a grey."""
 
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-_DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)))
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)))
 _MARKS_PER_CURVE = 7
+# Letters of a measure and its unit, from which on there is no more space beside them.
+_LONG = 24
 _SETTLED = 0.2
 
 _STYLE: dict[Any, Any] = {
@@ -115,7 +117,7 @@ def _figure(panel: Panel) -> Figure:
     axes = figure.add_subplot()
     for i, curve in enumerate(panel.curves):
         colour = PALETTE[i % len(PALETTE)]
-        dashes = _DASHES[i % len(_DASHES)]
+        dashes = DASHES[i % len(DASHES)]
         step = max(1, len(curve.x) // _MARKS_PER_CURVE)
         # Marks of different curves stand at different places, so that equal curves can be told apart.
         offset = (i * step) // max(1, len(panel.curves)) % step
@@ -128,7 +130,7 @@ def _figure(panel: Panel) -> Figure:
             color=colour,
             linestyle=dashes,
             linewidth=1.7,
-            marker=_MARKERS[i % len(_MARKERS)],
+            marker=MARKERS[i % len(MARKERS)],
             markersize=5,
             markevery=(offset, step),
         )
@@ -136,9 +138,7 @@ def _figure(panel: Panel) -> Figure:
         label = f"optimum {panel.optimum:.{decimals(panel.metric['unit'])}f}"
         axes.axhline(panel.optimum, color=INK, linewidth=0.9, linestyle=(0, (2, 2)), label=label)
     _scale(axes, panel)
-    unit = f" ({panel.metric['unit']})" if panel.metric["unit"] else ""
-    better = "" if panel.metric["higher_is_better"] else ", lower is better"
-    axes.set_ylabel(f"Best validation {panel.metric['name']}{unit}{better}")
+    axes.set_ylabel(measure_label(**panel.metric, before="Best validation "))
     axes.set_xlabel(
         "Distinct architectures"
         if panel.axis == "architectures"
@@ -151,6 +151,13 @@ def _figure(panel: Panel) -> Figure:
     else:
         axes.text(0.5, 0.5, "no finished run yet", transform=axes.transAxes, ha="center", va="center")
     return figure
+
+
+def measure_label(name: str, unit: str, *, higher_is_better: bool, before: str = "") -> str:
+    """A measure at an axis, in two lines where it is long."""
+    measured = f"{before}{name} ({unit})" if unit else f"{before}{name}"
+    better = "higher is better" if higher_is_better else "lower is better"
+    return f"{measured},{chr(10) if len(measured) > _LONG else ' '}{better}"
 
 
 def _after(panel: Panel) -> str:

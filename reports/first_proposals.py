@@ -78,7 +78,7 @@ def proposal_sheet(results: Results, known: Mapping[str, Ceiling]) -> Sheet | No
     scored = proposals.groupby("benchmark", sort=False)["percentile"].count()
     lacking = [str(label) for label, number in scored.items() if not number]
     columns = [
-        *group_columns(),
+        *group_columns(known),
         *model_columns(),
         Column("percentile", "Percentile", spread("percentile", 1), "Percentile"),
         Column("interval", "95 % interval of the mean", between("percentile", 1), "95 %"),

@@ -35,12 +35,14 @@ class Picture:
         svg: The SVG file.
         caption: What it shows.
         fills: Whether it takes all of the width that it is given, or no more than its own.
+        alone: Whether nothing stands beside it.
     """
 
     name: str
     svg: bytes
     caption: str
     fills: bool = True
+    alone: bool = False
 
 
 @dataclass(frozen=True)

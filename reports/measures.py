@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import count
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -29,8 +28,11 @@ if TYPE_CHECKING:
 REFERENCE = "reference"
 """``role`` of a network that people designed."""
 
+MOST_TRAININGS = 100
+"""Of a reference: seeds that are looked for."""
+
 _RUN_COLUMNS = ("benchmark", "strategy", "seed", "split", "measure", "value", "no_score")
-_REFERENCE_COLUMNS = ("benchmark", "reference", "training", "measure", "value")
+_REFERENCE_COLUMNS = ("benchmark", "reference", "measure", "value")
 
 
 @dataclass(frozen=True)
@@ -86,15 +88,14 @@ def reference_scores(benchmarks: list[Scored]) -> pd.DataFrame:
         benchmarks: Those that can score.
 
     Returns:
-        One row per benchmark, network, training and measure: ``benchmark``, ``reference``, ``training`` (from 0),
-        ``measure``, ``value``.
+        One row per benchmark, network, training and measure: ``benchmark``, ``reference``, ``measure``, ``value``.
     """
     rows = [
-        (on.label, name, training, measure.name, value)
+        (on.label, name, measure.name, value)
         for on in benchmarks
         for name in on.benchmark.references
         for measure in on.benchmark.measures
-        for training, value in enumerate(_trainings(on, name, measure))
+        for value in _trainings(on, name, measure)
     ]
     return pd.DataFrame(rows, columns=list(_REFERENCE_COLUMNS)).astype({"value": float})
 
@@ -163,14 +164,15 @@ def _of_run(results: Results, run: pd.Series, ceiling: Ceiling) -> Iterator[tupl
 
 
 def _trainings(on: Scored, name: str, measure: Metric) -> Iterator[float]:
-    """The scores of a reference, training by training, as far as they are known."""
-    for seed in count():
+    """The scores of a reference, training by training."""
+    for seed in range(MOST_TRAININGS):
         try:
             yield on.benchmark.query_reference(
                 name, split=on.split, fidelity=on.benchmark.final_fidelity, seed=seed, measure=measure.name
             )
         except DataError:
-            return
+            # There is no such training, or it had no score.
+            continue
 
 
 def _facts(on: Scored, name: str, role: str, measure: Metric) -> dict[str, Any]:

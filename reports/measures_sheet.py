@@ -59,7 +59,10 @@ def measure_sheet(results: Results, known: Mapping[str, Ceiling]) -> Sheet | Non
     runs = run_scores(results, known)
     runs = runs[runs["benchmark"].isin([on.label for on in benchmarks])]
     references = list(frame.loc[frame["role"] == REFERENCE, "strategy"])
-    notes = [note for on in benchmarks for note in _footnotes(frame, runs, on)]
+    notes = [
+        *_no_references(benchmarks),
+        *(note for on in benchmarks for note in _footnotes(frame, runs, on)),
+    ]
     after = dict.fromkeys(epochs(on.benchmark.final_fidelity) for on in benchmarks)
     return Sheet(
         name="measures",
@@ -186,8 +189,8 @@ def _footnotes(frame: pd.DataFrame, runs: pd.DataFrame, on: Scored) -> Iterator[
         yield group, f"{in_no_mean(own)} {own['no_score'].dropna().iloc[0]}{_more_of_a_table(on)}"
     unknown = mine[(mine["role"] == REFERENCE) & (mine["n"] == 0)]["strategy"]
     lacking = list(dict.fromkeys(unknown))
-    if lacking or (not on.benchmark.references and isinstance(on.benchmark, TrainedBenchmark | Tabulated)):
-        yield group, _untrained(on, lacking)
+    if lacking and on.benchmark.references:
+        yield group, _untrained(", ".join(lacking), [on])
     beside = mine[mine["published_in"] != ""]
     if not beside.empty:
         yield group, _comparison(beside, on)
@@ -199,11 +202,22 @@ def _more_of_a_table(on: Scored) -> str:
     return " `harness tabulate` makes a table that has it: `architectures: all`."
 
 
-def _untrained(on: Scored, names: list[str]) -> str:
-    which = f"{', '.join(names)}: not" if names else "Networks that people designed: none was"
+def _no_references(benchmarks: list[Scored]) -> Iterator[tuple[str, str]]:
+    """The benchmarks of which no network that people designed is known, though it could be."""
+    lacking = [
+        on
+        for on in benchmarks
+        if isinstance(on.benchmark, TrainedBenchmark | Tabulated) and not on.benchmark.references
+    ]
+    if lacking:
+        yield "strategy", _untrained("Networks that people designed", lacking)
+
+
+def _untrained(names: str, benchmarks: list[Scored]) -> str:
+    where = ", ".join(f"{on.benchmark.dataset} ({epochs(on.benchmark.final_fidelity)})" for on in benchmarks)
     return (
-        f"{which} trained on {on.benchmark.dataset} for {epochs(on.benchmark.final_fidelity)}. An entry of `tables` "
-        "with this benchmark and them as `references` has them trained: `harness tabulate NAME`."
+        f"{names}: not trained on {where}. An entry of `tables` with this benchmark and them as `references` has them "
+        "trained: `harness tabulate NAME`."
     )
 
 

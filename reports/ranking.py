@@ -90,7 +90,7 @@ def ranking_sheet(results: Results, known: Mapping[str, Ceiling]) -> Sheet | Non
         )
         rows.append(row | counts)
     columns = [
-        *group_columns(),
+        *group_columns(known),
         *model_columns(),
         Column("tau", "Kendall's tau", spread("tau", 3), "tau"),
         Column("interval", "95 % interval of the mean", between("tau", 3), "95 %"),

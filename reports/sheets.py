@@ -25,16 +25,26 @@ if TYPE_CHECKING:
 
     from reports.formats import Row
     from reports.load import Results
+    from reports.scores import Ceiling
 
 PLAIN = "plain"
 PERMUTED = "permuted"
 """``names`` of a strategy whose model sees the names of the search space."""
 
 
-def group_columns() -> list[Column]:
-    """The two that name a row."""
+def group_columns(known: Mapping[str, Ceiling] | None = None) -> list[Column]:
+    """The two that name a row.
+
+    Args:
+        known: Of every benchmark, where rows are to be named by title.
+    """
+
+    def title(row: Row) -> str:
+        label = str(row["benchmark"])
+        return label if known is None or label not in known else known[label].title
+
     return [
-        Column("benchmark", "Benchmark", plain("benchmark"), "Benchmark"),
+        Column("benchmark", "Benchmark", title, "Benchmark"),
         Column("strategy", "Strategy", plain("strategy"), "Strategy"),
     ]
 
