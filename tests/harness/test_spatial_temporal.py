@@ -389,7 +389,7 @@ def test_weights_are_drawn_as_pytorch_draws_them() -> None:
 def test_fresh_weights_come_from_the_seed_alone() -> None:
     drawn = []
     with torch.random.fork_rng():
-        # (test_forecasting_training.py has another process.)
+        # (That they are the same in any process, test_tabulation.py shows.)
         for state, seed in ((1, 0), (2, 0), (2, 1)):
             torch.manual_seed(state)
             before = torch.get_rng_state()
