@@ -341,7 +341,7 @@ def _scorer_record(planned: PlannedScorer, on: PlannedBenchmark) -> ScorerRecord
         params=planned.named.params,
         role=scorer.role,
         unit=scorer.unit,
-        higher_is_better=scorer.higher_is_better,
+        higher_is_better=scorer.prefers_higher(on.benchmark),
         seconds=scorer.seconds,
         identity={} if missing else dict(scorer.identity(on.benchmark)),
         models={name: dict(model) for name, model in planned.models.items()},

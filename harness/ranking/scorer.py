@@ -18,6 +18,7 @@ from typing import Literal
 
 from harness import registry
 from harness.errors import DataError
+from harness.errors import ScoreError
 from harness.errors import SpecError
 from harness.errors import unknown_name
 from harness.models import Models
@@ -67,7 +68,7 @@ class Scorer(ABC):
             engine starts these models, and what decides their replies is part of what the scores are known by.
         role: What it is in a table: something that is judged, or a bound for what is judged.
         unit: Unit of the score; empty where it has none.
-        higher_is_better: Which scores promise a better architecture.
+        higher_is_better: Which scores promise a better architecture, whatever the benchmark.
         seconds: What the seconds of its scores are: none (arithmetic), measured here, or simulated (read from a
             table).
     """
@@ -88,6 +89,10 @@ class Scorer(ABC):
     def missing(self, benchmark: TabularBenchmark) -> str | None:
         """Why the data of this benchmark hold no scores, although the scorer is right; ``None`` where they do."""
         return None
+
+    def prefers_higher(self, benchmark: TabularBenchmark) -> bool:
+        """Which scores promise a better architecture of this benchmark: higher ones, or lower."""
+        return self.higher_is_better
 
     @abstractmethod
     def identity(self, benchmark: TabularBenchmark) -> Mapping[str, Any]:
@@ -181,7 +186,7 @@ class ProxyScorer(Scorer):
 
 
 class Trained(Scorer):
-    """Validation accuracy after cheaper training, mean over training seeds, from the benchmark's own table.
+    """Validation score after cheaper training, mean over training seeds, from the benchmark's own table.
 
     Args:
         fidelity: Epochs, fewer than those of the scores that a ranking is compared with.
@@ -214,6 +219,9 @@ class Trained(Scorer):
             "what each table holds"
         )
 
+    def prefers_higher(self, benchmark: TabularBenchmark) -> bool:
+        return benchmark.metric.higher_is_better
+
     def identity(self, benchmark: TabularBenchmark) -> Mapping[str, Any]:
         return {"fidelity": self.fidelity, "data": benchmark.digest}
 
@@ -242,6 +250,8 @@ def _trained(benchmark: TabularBenchmark, arch: Architecture, fidelity: int) -> 
     except DataError:
         # What it says names the file of the table, which is another one on every machine.
         return ProxyScore(None, 0.0, f"the table lacks its score or training time after {fidelity} epochs")
+    except ScoreError as error:
+        return ProxyScore(None, error.seconds, f"none of its trainings for {fidelity} epochs had a score")
     return ProxyScore(evaluation.value, evaluation.cost_seconds)
 
 
