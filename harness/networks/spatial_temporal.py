@@ -5,6 +5,7 @@ first and channels last: a product with a matrix over sensors, and one with a ma
 product each, of the tensor as it lies.
 """
 
+import warnings
 from collections.abc import Callable
 
 import numpy as np
@@ -57,8 +58,11 @@ class Graph(nn.Module):
         self.sensors = traffic.sensors
         self.sparse = float((stacked != 0).mean()) < _SPARSE_BELOW if sparse is None else sparse
         if self.sparse:
-            self.register_buffer("matrices", matrices.to_sparse_csr(), persistent=False)
-            self.register_buffer("transposed", matrices.T.to_sparse_csr(), persistent=False)
+            with warnings.catch_warnings():
+                # PyTorch calls them a beta, on every first use.
+                warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
+                self.register_buffer("matrices", matrices.to_sparse_csr(), persistent=False)
+                self.register_buffer("transposed", matrices.T.to_sparse_csr(), persistent=False)
         else:
             self.register_buffer("matrices", matrices, persistent=False)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from math import sqrt
 
 import numpy as np
@@ -111,6 +112,19 @@ def test_a_graph_is_stored_as_takes_less_time() -> None:
     # Three entries a row in the symmetric matrix, two in each of the others: 7 of 120, and of 15.
     assert graph(ring(40)).sparse
     assert not graph(ring(5)).sparse
+
+
+def test_a_sparse_graph_is_made_in_silence() -> None:
+    before = torch.is_warn_always_enabled()
+    # Otherwise PyTorch says it once in a process.
+    torch.set_warn_always(True)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            roads = graph(ring(40))
+            roads(torch.ones(40, 2, requires_grad=True)).sum().backward()
+    finally:
+        torch.set_warn_always(before)
 
 
 def test_the_learned_adjacency() -> None:
