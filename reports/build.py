@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from harness.ranking.run import KIND
 from reports import benchmark_sheet
 from reports import by_heart
+from reports import cell_figures
 from reports import cells
 from reports import costs
 from reports import curves
@@ -130,7 +131,7 @@ def _pictures(
         for varied in variation.variations(results, on, scored):
             add(varied.name, variation.draw(varied), variation.describe(varied))
     if cell_gallery := cells.gallery(results, label, ceiling):
-        add(f"cells-{label}", cells.draw(cell_gallery), cells.describe(cell_gallery))
+        add(f"cells-{label}", cell_figures.draw(cell_gallery), cells.describe(cell_gallery))
     return pictures, files
 
 

@@ -75,7 +75,7 @@ def distribution(on: Scored, runs: pd.DataFrame) -> Distribution | None:
 
 def draw(shown: Distribution) -> tuple[bytes, bytes]:
     """The box plots as PNG and as SVG, side by side. The SVG has a transparent background."""
-    return render(partial(_figure, shown))
+    return render(partial(figure, shown))
 
 
 def describe(shown: Distribution) -> str:
@@ -89,18 +89,19 @@ def describe(shown: Distribution) -> str:
     )
 
 
-def _figure(shown: Distribution) -> Figure:
+def figure(shown: Distribution) -> Figure:
+    """The same as a figure, while the style of all figures is set (:func:`reports.figures.render`)."""
     rows = len(shown.strategies)
     names = _LETTER * max(map(len, shown.strategies))
-    figure = Figure(figsize=(names + _WIDTH * len(shown.panels), _HEIGHT * rows + 1.2), layout="constrained")
-    grid = figure.subplots(1, len(shown.panels), sharey=True, squeeze=False)[0]
+    made = Figure(figsize=(names + _WIDTH * len(shown.panels), _HEIGHT * rows + 1.2), layout="constrained")
+    grid = made.subplots(1, len(shown.panels), sharey=True, squeeze=False)[0]
     for axes, (measure, values) in zip(grid, shown.panels, strict=True):
         _boxes(axes, [values[strategy] for strategy in shown.strategies])
         axes.set_xlabel(measure_label(measure.name, measure.unit, higher_is_better=measure.higher_is_better))
     grid[0].set_yticks(range(rows), shown.strategies)
     grid[0].set_ylim(rows - 0.5, -0.5)
-    figure.suptitle(shown.title, x=0.02, ha="left", fontsize=12)
-    return figure
+    made.suptitle(shown.title, x=0.02, ha="left", fontsize=12)
+    return made
 
 
 def _boxes(axes: Axes, samples: list[Floats]) -> None:

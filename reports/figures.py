@@ -34,7 +34,7 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.2, 1.5)), (0, (8, 2)), (0, (3, 1, 1, 1, 1, 1)))
 _MARKS_PER_CURVE = 7
 # Letters of a measure and its unit, from which on there is no more space beside them.
-_LONG = 24
+_LONG = 20
 _SETTLED = 0.2
 
 _STYLE: dict[Any, Any] = {

@@ -118,7 +118,7 @@ def variations(results: Results, on: Scored, runs: pd.DataFrame) -> list[Variati
 
 def draw(shown: Variation) -> tuple[bytes, bytes]:
     """The curves as PNG and as SVG, side by side. The SVG has a transparent background."""
-    return render(partial(_figure, shown))
+    return render(partial(figure, shown))
 
 
 def describe(shown: Variation) -> str:
@@ -171,19 +171,18 @@ def _curve(scores: pd.DataFrame, measure: Metric, labels: list[str]) -> Curve:
     )
 
 
-def _figure(shown: Variation) -> Figure:
+def figure(shown: Variation) -> Figure:
+    """The same as a figure, while the style of all figures is set (:func:`reports.figures.render`)."""
     width = _WIDTH * len(shown.curves)
     names = [_own(shown), *shown.curves[0].others]
     columns = max(1, int(width // (_LETTER * max(map(len, names)) + _HANDLE)))
     rows = -(-len(names) // columns)
-    figure = Figure(figsize=(width, _HEIGHT + _LINE * rows), layout="constrained")
-    for axes, curve in zip(
-        figure.subplots(1, len(shown.curves), squeeze=False)[0], shown.curves, strict=True
-    ):
+    made = Figure(figsize=(width, _HEIGHT + _LINE * rows), layout="constrained")
+    for axes, curve in zip(made.subplots(1, len(shown.curves), squeeze=False)[0], shown.curves, strict=True):
         _panel(axes, shown, curve)
-    figure.suptitle(shown.title, x=0.02, ha="left", fontsize=12)
-    handles, texts = figure.axes[0].get_legend_handles_labels()
-    figure.legend(
+    made.suptitle(shown.title, x=0.02, ha="left", fontsize=12)
+    handles, texts = made.axes[0].get_legend_handles_labels()
+    made.legend(
         handles,
         texts,
         loc="outside lower center",
@@ -192,7 +191,7 @@ def _figure(shown: Variation) -> Figure:
         fontsize=10,
         handlelength=3.2,
     )
-    return figure
+    return made
 
 
 def _own(shown: Variation) -> str:
@@ -212,14 +211,11 @@ def _panel(axes: Axes, shown: Variation, curve: Curve) -> None:
         capsize=4,
         label=_own(shown),
     )
-    for i, (label, mean) in enumerate(curve.others.items(), start=1):
-        axes.axhline(
-            mean,
-            color=PALETTE[i % len(PALETTE)],
-            linestyle=DASHES[i % len(DASHES)],
-            linewidth=1.5,
-            label=label,
-        )
+    colours = PALETTE[1:]
+    for i, (label, mean) in enumerate(curve.others.items()):
+        # Where colours begin again, they have other dashes.
+        dashes = DASHES[1:][(i + i // len(colours)) % (len(DASHES) - 1)]
+        axes.axhline(mean, color=colours[i % len(colours)], linestyle=dashes, linewidth=1.5, label=label)
     if min(shown.values) > 0 and max(shown.values) / min(shown.values) >= _WIDE:
         axes.set_xscale("log")
         axes.xaxis.set_minor_locator(NullLocator())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 from typing import Any
 
@@ -11,9 +12,11 @@ import pytest
 
 from harness.benchmarks import Benchmark
 from harness.benchmarks import Evaluation
+from harness.benchmarks import Extent
 from harness.benchmarks import Metric
 from harness.benchmarks.tabular import TabularBenchmark
 from harness.errors import DataError
+from harness.spaces import ISTSSpace
 from harness.spaces import SearchSpace
 from reports import scores
 
@@ -52,13 +55,23 @@ class Toy(TabularBenchmark):
         value = self.query(arch, split="valid", fidelity=fidelity)
         return Evaluation(value, fidelity, seed, 900.0, "simulated")
 
-    def query(self, arch: Architecture, *, split: str, fidelity: int, seed: int | None = None) -> float:
+    def query(
+        self,
+        arch: Architecture,
+        *,
+        split: str,
+        fidelity: int,
+        seed: int | None = None,
+        measure: str | None = None,
+    ) -> float:
         if split not in self.splits:
             raise DataError(f"toy table has no {split} scores.")
         a, b = arch
         return (50.0 + 10 * a + b if split == "valid" else 40.0 + a + 10 * b) - (10 if fidelity == 10 else 0)
 
-    def scores(self, *, split: str, fidelity: int, seed: int | None = None) -> NDArray[np.float64]:
+    def scores(
+        self, *, split: str, fidelity: int, seed: int | None = None, measure: str | None = None
+    ) -> NDArray[np.float64]:
         every = (self.space.from_index(i) for i in range(self.space.size))
         scores = np.array([self.query(arch, split=split, fidelity=fidelity) for arch in every])
         return -scores if seed == 2 else scores
@@ -70,6 +83,86 @@ class Toy(TabularBenchmark):
         best = self.space.from_ncode("22")
         return best, self.query(best, split=split, fidelity=fidelity)
 
+    @property
+    def measures(self) -> tuple[Metric, ...]:
+        return (self.metric,)
+
+
+class Roads(Benchmark):
+    """Forecasts of traffic at one sensor of METR-LA, of which lower errors are better.
+
+    With a sum s of the digits of an architecture, its validation MAE is ``3 + s / 10``; test adds 1. RMSE is twice as
+    much, MAPE is ``s`` percent. Nothing is known of ``222222``. One evaluation costs 10 seconds.
+
+    Args:
+        dataset: Its name.
+        part: How many sensors there are, of 207.
+        references: Network to the test MAE of each training; RMSE and MAPE are the same numbers.
+        splits: What it can score.
+    """
+
+    name = "roads"
+    metric = Metric("MAE", "mph", higher_is_better=False)
+    fidelities = (1, 8)
+    digest = Toy.digest
+    source = "roads"
+    cost_kind = "measured"
+
+    def __init__(
+        self,
+        dataset: str = "metr-la-1",
+        part: int = 1,
+        references: dict[str, list[float]] | None = None,
+        splits: Sequence[str] = ("valid", "test"),
+    ) -> None:
+        self.dataset = dataset
+        self.space = ISTSSpace()
+        self.splits = tuple(splits)
+        self._part = part
+        self._references = references or {}
+
+    @property
+    def extent(self) -> Extent:
+        return Extent("metr-la", {"sensors": (self._part, 207)} if self._part < 207 else {})
+
+    @property
+    def measures(self) -> tuple[Metric, ...]:
+        rmse = Metric("RMSE", "mph", higher_is_better=False)
+        return self.metric, rmse, Metric("MAPE", "%", higher_is_better=False)
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        return tuple(self._references)
+
+    def evaluate(self, arch: Architecture, *, fidelity: int, seed: int | None) -> Evaluation:
+        value = self.query(arch, split="valid", fidelity=fidelity)
+        return Evaluation(value, fidelity, seed, 10.0, "measured")
+
+    def query(
+        self,
+        arch: Architecture,
+        *,
+        split: str,
+        fidelity: int,
+        seed: int | None = None,
+        measure: str | None = None,
+    ) -> float:
+        if self.space.ncode(arch) == "222222" or split not in self.splits:
+            raise DataError(f"{self.space.ncode(arch)} was not trained. `harness run` trains it.")
+        mae = 3 + sum(arch) / 10 + (split == "test")
+        return {"MAE": mae, "RMSE": 2 * mae, "MAPE": float(sum(arch))}[measure or "MAE"]
+
+    def query_reference(
+        self, name: str, *, split: str, fidelity: int, seed: int | None = None, measure: str | None = None
+    ) -> float:
+        scores = self._references.get(name, [])
+        if seed is None or seed >= len(scores):
+            raise DataError(f"no training {seed} of {name}.")
+        return scores[seed]
+
+
+BENCHMARKS: dict[str, type[Toy | Roads]] = {"toy": Toy, "roads": Roads}
+
 
 class Folder:
     """A results folder that grows run by run.
@@ -80,6 +173,8 @@ class Folder:
         seeds: Seeds of the sweep.
         splits: What the toy benchmark can score.
         objective: In place of validation at 100 epochs, mean over training seeds.
+        benchmark: Registered name and arguments, in place of the toy benchmark.
+        labels: Of the benchmarks, in the order of the sweep.
     """
 
     def __init__(
@@ -89,21 +184,28 @@ class Folder:
         seeds: Sequence[int] = (0,),
         splits: Sequence[str] = ("valid", "test"),
         objective: Row | None = None,
+        benchmark: Row | None = None,
+        labels: Sequence[str] = ("toy-a",),
     ) -> None:
         self.path = path
+        self.benchmark = benchmark or {"name": "toy", "params": {"splits": list(splits)}}
         self.objective = objective or {"fidelity": 100, "noise": "mean"}
-        self.splits = list(splits)
         path.mkdir(parents=True)
         plan = {
             "format": 1,
             "name": "handmade",
             "description": "Written by a test.",
-            "benchmarks": ["toy-a"],
+            "benchmarks": list(labels),
             "strategies": list(strategies),
             "seeds": list(seeds),
             "budget": {"architectures": 3},
             "objective": self.objective,
-            "runs": [f"toy-a/{strategy}/seed-{seed}" for strategy in strategies for seed in seeds],
+            "runs": [
+                f"{label}/{strategy}/seed-{seed}"
+                for label in labels
+                for strategy in strategies
+                for seed in seeds
+            ],
             "made": "2025-01-01T00:00:00+00:00",
         }
         (path / "sweep.json").write_text(json.dumps(plan))
@@ -121,6 +223,7 @@ class Folder:
         changes: dict[int, Row] | None = None,
         timings: dict[int, Row] | None = None,
         record: Row | None = None,
+        on: str = "toy-a",
     ) -> Path:
         """Write a run.
 
@@ -135,14 +238,16 @@ class Folder:
             changes: Keys of single trials that differ.
             timings: Keys of the timings of single trials that differ.
             record: Keys of ``run.json`` that differ.
+            on: Label of the benchmark.
         """
-        folder = self.path / "toy-a" / strategy / f"seed-{seed}"
+        folder = self.path / on / strategy / f"seed-{seed}"
         folder.mkdir(parents=True)
-        toy = Toy()
+        scored = BENCHMARKS[self.benchmark["name"]]()
+        higher = scored.metric.higher_is_better
         seen: set[str] = set()
         rows: list[Row] = []
         for number, ncode in enumerate(ncodes.split()):
-            valid = toy.query(toy.space.from_ncode(ncode), split="valid", fidelity=100)
+            valid = scored.query(scored.space.from_ncode(ncode), split="valid", fidelity=100)
             rows.append(
                 {
                     "trial": number,
@@ -165,14 +270,15 @@ class Folder:
         write_lines(folder / "trajectory.jsonl", rows)
         write_lines(folder / "timings.jsonl", seconds)
         ended = status in {"complete", "exhausted", "stalled"}
-        best = recommend or (max(rows, key=lambda row: row["valid"])["ncode"] if rows else None)
+        pick = max if higher else min
+        best = recommend or (pick(rows, key=lambda row: row["valid"])["ncode"] if rows else None)
         content = {
             "format": 1,
-            "id": f"{strategy}-{seed}",
+            "id": f"{strategy}-{seed}" if on == "toy-a" else f"{on}-{strategy}-{seed}",
             "status": status,
             "spec": {
                 "strategy": {"name": strategy, "params": {}},
-                "benchmark": {"name": "toy", "params": {"splits": self.splits}},
+                "benchmark": self.benchmark,
                 "objective": self.objective,
                 "budget": {
                     "architectures": 3,
@@ -183,13 +289,13 @@ class Folder:
                 "seed": seed,
                 # "clever" stands for a strategy with a language model.
                 "models": {"m": {"kind": "embedded"}} if strategy == "clever" else {},
-                "labels": {"sweep": "handmade", "benchmark": "toy-a", "strategy": strategy},
+                "labels": {"sweep": "handmade", "benchmark": on, "strategy": strategy},
             }
             | (spec or {}),
             "space": "categorical",
-            "metric": {"name": "accuracy", "unit": "%", "higher_is_better": True},
-            "cost_kind": "simulated",
-            "data": {"source": Toy.source, "digest": Toy.digest},
+            "metric": asdict(scored.metric),
+            "cost_kind": scored.cost_kind,
+            "data": {"source": scored.source, "digest": scored.digest},
             "versions": {"harness": "0.1.0"},
             "git": {"commit": "c0ffee", "changed": True},
             "host": {"cpus": 2, "platform": "Linux"},
@@ -231,11 +337,11 @@ def write_lines(path: Path, rows: Sequence[Row]) -> None:
 
 @pytest.fixture(autouse=True)
 def _toy_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Make ``toy`` known to reports, beside the registered benchmarks."""
+    """Make the benchmarks of this module known to reports, beside the registered ones."""
     registered = scores.make_benchmark
 
     def make(name: str, params: dict[str, Any]) -> Benchmark:
-        return Toy(**params) if name == "toy" else registered(name, params)
+        return BENCHMARKS[name](**params) if name in BENCHMARKS else registered(name, params)
 
     monkeypatch.setattr(scores, "make_benchmark", make)
 
