@@ -366,6 +366,19 @@ def test_a_table_that_was_cut_off_goes_on(
     assert (~np.isnan(Tabulated("t").scores(split="valid", fidelity=1))).sum() == 12
 
 
+def test_who_cuts_off_a_table_need_not_wait_for_trainings(quick: Path, folder: Path) -> None:
+    write(folder, t={"benchmark": {"name": "quick", "wait": 600.0}, "architectures": 5})
+    running = start("tabulate", "t", "--file", "e.yaml", "--workers", "2", cwd=folder)
+    began = time.monotonic()
+    while not quick.exists() or len(trained(quick)) < 2:
+        assert running.poll() is None, "it ended early"
+        assert time.monotonic() - began < 120
+        time.sleep(0.02)
+    # To the command alone.
+    os.kill(running.pid, signal.SIGTERM)
+    assert running.wait(timeout=60) == 143
+
+
 def test_a_process_that_dies_is_told(quick: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = (folder / "site" / "third_party.py").read_text()
     (folder / "site" / "third_party.py").write_text(
