@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +36,7 @@ from harness.tabulation import make_table
 from harness.tabulation import plan_table
 from harness.task import Task
 from tests.harness.command import harness
+from tests.harness.command import kill
 from tests.harness.command import refused
 from tests.harness.command import start
 from tests.harness.forecasting import TINY
@@ -67,6 +69,28 @@ def quick(plugin: Callable[..., None], folder: Path, monkeypatch: pytest.MonkeyP
     plugin(SOURCE, {"quick": "Quick"}, "harness.benchmarks")
     monkeypatch.setenv("QUICK_LOG", str(folder / "log"))
     return folder / "log"
+
+
+@pytest.fixture
+def begun(quick: Path, folder: Path) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    """Starts ``harness tabulate``, and returns when it has begun so many trainings."""
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def begin(trainings: int, workers: int, **table: Any) -> subprocess.Popen[bytes]:
+        write(folder, t=table)
+        process = start("tabulate", "t", "--file", "e.yaml", "--workers", str(workers), cwd=folder)
+        processes.append(process)
+        began = time.monotonic()
+        while not quick.exists() or len(trained(quick)) < trainings:
+            assert process.poll() is None, "it ended early"
+            assert time.monotonic() - began < 120
+            time.sleep(0.02)
+        return process
+
+    yield begin
+    for process in processes:
+        if process.poll() is None:
+            kill(process, group=True)
 
 
 def write(folder: Path, sweeps: dict[str, Any] | None = None, **tables: Any) -> Path:
@@ -334,22 +358,21 @@ def test_other_content_is_no_table_of_the_same_name(quick: Path, folder: Path) -
 
 
 @pytest.mark.parametrize(
-    ("workers", "kill", "ended"),
+    ("workers", "sent", "ended"),
     [(2, signal.SIGINT, 130), (1, signal.SIGTERM, 143), (2, signal.SIGKILL, -signal.SIGKILL)],
 )
 def test_a_table_that_was_cut_off_goes_on(
-    workers: int, kill: signal.Signals, ended: int, quick: Path, folder: Path
+    workers: int,
+    sent: signal.Signals,
+    ended: int,
+    begun: Callable[..., subprocess.Popen[bytes]],
+    quick: Path,
+    folder: Path,
 ) -> None:
     table = {"benchmark": {"name": "quick", "wait": 0.2}, "architectures": 12, "fidelities": [1]}
-    write(folder, t=table)
-    running = start("tabulate", "t", "--file", "e.yaml", "--workers", str(workers), cwd=folder)
-    began = time.monotonic()
-    while not quick.exists() or len(trained(quick)) < 4:
-        assert running.poll() is None, "it ended early"
-        assert time.monotonic() - began < 120
-        time.sleep(0.02)
+    running = begun(4, workers, **table)
     # A terminal tells all that the command has started, too.
-    (os.killpg if kill is signal.SIGINT else os.kill)(running.pid, kill)
+    (os.killpg if sent is signal.SIGINT else os.kill)(running.pid, sent)
     assert running.wait(timeout=60) == ended
     assert not table_path("t").exists()
     # What it has started has ended with it.
@@ -366,14 +389,10 @@ def test_a_table_that_was_cut_off_goes_on(
     assert (~np.isnan(Tabulated("t").scores(split="valid", fidelity=1))).sum() == 12
 
 
-def test_who_cuts_off_a_table_need_not_wait_for_trainings(quick: Path, folder: Path) -> None:
-    write(folder, t={"benchmark": {"name": "quick", "wait": 600.0}, "architectures": 5})
-    running = start("tabulate", "t", "--file", "e.yaml", "--workers", "2", cwd=folder)
-    began = time.monotonic()
-    while not quick.exists() or len(trained(quick)) < 2:
-        assert running.poll() is None, "it ended early"
-        assert time.monotonic() - began < 120
-        time.sleep(0.02)
+def test_who_cuts_off_a_table_need_not_wait_for_trainings(
+    begun: Callable[..., subprocess.Popen[bytes]],
+) -> None:
+    running = begun(2, 2, benchmark={"name": "quick", "wait": 600.0}, architectures=5)
     # To the command alone.
     os.kill(running.pid, signal.SIGTERM)
     assert running.wait(timeout=60) == 143
