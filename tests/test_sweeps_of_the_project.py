@@ -32,7 +32,7 @@ NEEDS = {
 
 
 #: Tables that need traffic, and what they say where it is not there.
-TABLES = {name: "unknown traffic set" for name in FILE.experiments.tables}
+TABLES = dict.fromkeys(FILE.experiments.tables, "unknown traffic set")
 
 
 def plan(name: str) -> None:

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import yaml
 
 from harness import experiment
 from harness import registry
@@ -95,7 +94,9 @@ def begun(quick: Path, folder: Path) -> Iterator[Callable[..., subprocess.Popen[
 
 def write(folder: Path, sweeps: dict[str, Any] | None = None, **tables: Any) -> Path:
     file = folder / "e.yaml"
-    file.write_text(yaml.safe_dump({"tracking": {"uri": None}, "tables": tables, "sweeps": sweeps or SWEEPS}))
+    content = {"tracking": {"uri": None}, "tables": tables, "sweeps": sweeps or SWEEPS}
+    # What is JSON is YAML.
+    file.write_text(json.dumps(content, indent=1))
     return file
 
 
