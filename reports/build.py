@@ -11,9 +11,9 @@ from reports import by_heart
 from reports import cell_figures
 from reports import cells
 from reports import costs
+from reports import curve_figures
 from reports import curves
 from reports import distributions
-from reports import figures
 from reports import first_proposals
 from reports import formats
 from reports import html
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+    from reports.figures import Drawing
     from reports.formats import Sheet
     from reports.load import Results
     from reports.scores import Ceiling
@@ -118,13 +119,17 @@ def _pictures(
     pictures: list[html.Picture] = []
     files: dict[str, bytes] = {}
 
-    def add(name: str, drawn: tuple[bytes, bytes], caption: str, *, alone: bool = True) -> None:
-        png, svg = drawn
-        files.update({f"{name}.png": png, f"{name}.svg": svg})
-        pictures.append(html.Picture(name, svg, caption, fills=not alone, alone=alone))
+    def add(name: str, drawing: Drawing, caption: str, *, alone: bool = True) -> None:
+        files.update(drawing.files(name))
+        pictures.append(html.Picture(name, drawing.svg, caption, fills=not alone, alone=alone))
 
     for panel in curves.panels(results, label, ceiling):
-        add(f"curve-{label}-{panel.axis}", figures.draw(panel), figures.describe(panel), alone=False)
+        add(
+            f"curve-{label}-{panel.axis}",
+            curve_figures.draw(panel),
+            curve_figures.describe(panel),
+            alone=False,
+        )
     for on in measures.scored({label: ceiling}):
         if spread := distributions.distribution(on, scored):
             add(f"boxes-{label}", distributions.draw(spread), distributions.describe(spread))

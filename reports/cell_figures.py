@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from reports.cells import Cell
     from reports.cells import Edge
     from reports.cells import Gallery
+    from reports.figures import Drawing
 
 # All in inches, the unit of a drawing: radius of a node; a letter of a label, its height, how far it is from its line.
 _RADIUS, _LETTER, _LINE, _ABOVE = 0.16, 0.082, 0.2, 0.035
@@ -37,8 +38,8 @@ _GAP, _TITLE, _WIDEST = 0.3, 0.3, 12.5
 _FLATTEST, _STEEPER, _INNER = 25, 25, 0.12
 
 
-def draw(shown: Gallery) -> tuple[bytes, bytes]:
-    """The drawings as PNG and as SVG. The SVG has a transparent background."""
+def draw(shown: Gallery) -> Drawing:
+    """The drawings as files."""
     return render(partial(figure, shown))
 
 

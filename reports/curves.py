@@ -15,6 +15,7 @@ from reports.scores import seed_means
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from collections.abc import Sequence
 
     import pandas as pd
     from numpy.typing import NDArray
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from reports.scores import Ceiling
     from reports.statistics import Floats
 
-Axis = Literal["architectures", "gpu-hours"]
+Axis = Literal["architectures", "gpu-hours", "llm-tokens"]
 
 _GRID_POINTS = 300
 
@@ -35,7 +36,7 @@ class Curve:
 
     Attributes:
         strategy: Label.
-        x: ``(points,)``: distinct architectures, or GPU hours.
+        x: ``(points,)``: distinct architectures, GPU hours, or tokens.
         mean: ``(points,)``: mean over runs.
         low: ``(points,)``: lower end of the 95 % bootstrap interval of the mean; NaN for a single run.
         high: ``(points,)``: its upper end.
@@ -65,6 +66,8 @@ class Panel:
         cost_kind: Whether the GPU hours of evaluations are ``simulated`` or ``measured``.
         llm_gpus: Whether GPU hours also hold those of language models.
         metric: What the curves show, with unit and direction.
+        levels: Over tokens: the curves over architectures of strategies that asked no model. They spend nothing of
+            what the axis counts, and have no place on it but the level that they reach.
     """
 
     benchmark: str
@@ -77,10 +80,11 @@ class Panel:
     cost_kind: str
     llm_gpus: bool
     metric: Mapping[str, Any]
+    levels: tuple[Curve, ...] = ()
 
 
-def panels(results: Results, label: str, ceiling: Ceiling) -> tuple[Panel, Panel]:
-    """The curves of a benchmark over distinct architectures and over GPU hours.
+def panels(results: Results, label: str, ceiling: Ceiling) -> tuple[Panel, ...]:
+    """The curves of a benchmark over distinct architectures, over GPU hours, and over tokens of language models.
 
     The value after a trial is that of the best architecture so far by what the search saw, scored as in the
     table: at the highest fidelity, mean over training seeds. Where the search saw just that, nothing changes;
@@ -91,6 +95,9 @@ def panels(results: Results, label: str, ceiling: Ceiling) -> tuple[Panel, Panel
         results: The runs.
         label: Label of the benchmark.
         ceiling: Of this benchmark.
+
+    Returns:
+        The panel over tokens only where a finished run asked a model.
     """
     runs = results.runs[results.runs["benchmark"] == label]
     record = runs["record"].iloc[0]
@@ -111,17 +118,20 @@ def panels(results: Results, label: str, ceiling: Ceiling) -> tuple[Panel, Panel
     ]
     over_architectures = []
     over_hours = []
+    over_tokens = []
+    levels = []
     for strategy, members in groups:
         aligned = statistics.align(
             [statistics.by_architectures(values[run], trials[run]["duplicate"]) for run in members]
         )
         over_architectures.append(_curve(strategy, np.arange(1, aligned.shape[1] + 1, dtype=float), aligned))
         hours = [_gpu_hours(trials[run], timings.get(run)) for run in members]
-        grid = np.linspace(0, max(np.cumsum(h)[-1] for h in hours), _GRID_POINTS)
-        spent = np.array(
-            [statistics.by_cost(values[r], h, grid) for r, h in zip(members, hours, strict=True)]
-        )
-        over_hours.append(_curve(strategy, grid, spent))
+        over_hours.append(_over_cost(strategy, [values[run] for run in members], hours))
+        tokens = [_tokens(trials[run]) for run in members]
+        if any(spent.any() for spent in tokens):
+            over_tokens.append(_over_cost(strategy, [values[run] for run in members], tokens))
+        else:
+            levels.append(over_architectures[-1])
 
     final = ceiling.benchmark is not None and (not rescored or scores is not None)
     common = {
@@ -134,10 +144,26 @@ def panels(results: Results, label: str, ceiling: Ceiling) -> tuple[Panel, Panel
         "llm_gpus": bool((finished["llm_gpu_seconds"] > 0).any()),
         "metric": ceiling.metric(record) if final else record["metric"],
     }
-    return (
+    made = (
         Panel(axis="architectures", curves=tuple(over_architectures), **common),
         Panel(axis="gpu-hours", curves=tuple(over_hours), **common),
     )
+    if not over_tokens:
+        return made
+    return *made, Panel(axis="llm-tokens", curves=tuple(over_tokens), levels=tuple(levels), **common)
+
+
+def _over_cost(strategy: str, values: Sequence[Floats], costs: Sequence[Floats]) -> Curve:
+    """The curve of a strategy over what its runs spent, from what holds after each trial and what that cost."""
+    grid = np.linspace(0, max(np.cumsum(cost)[-1] for cost in costs), _GRID_POINTS)
+    spent = [statistics.by_cost(own, cost, grid) for own, cost in zip(values, costs, strict=True)]
+    return _curve(strategy, grid, np.array(spent))
+
+
+def _tokens(trials: pd.DataFrame) -> Floats:
+    """Tokens of each trial, read and written, for its proposal."""
+    tokens: Floats = trials[["prompt_tokens", "completion_tokens"]].sum(axis=1).to_numpy(dtype=float)
+    return tokens
 
 
 def _gpu_hours(trials: pd.DataFrame, timings: pd.DataFrame | None) -> Floats:

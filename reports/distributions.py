@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from harness.benchmarks import Metric
+    from reports.figures import Drawing
     from reports.measures import Scored
     from reports.statistics import Floats
 
@@ -73,8 +74,8 @@ def distribution(on: Scored, runs: pd.DataFrame) -> Distribution | None:
     return Distribution(on.label, on.title, on.split, strategies, tuple(panels))
 
 
-def draw(shown: Distribution) -> tuple[bytes, bytes]:
-    """The box plots as PNG and as SVG, side by side. The SVG has a transparent background."""
+def draw(shown: Distribution) -> Drawing:
+    """The box plots as files, side by side."""
     return render(partial(figure, shown))
 
 

@@ -18,6 +18,7 @@ from reports.formats import NOTHING
 
 if TYPE_CHECKING:
     from reports.correlation import Floats
+    from reports.figures import Drawing
 
 # Its lightness only rises, so that it is ordered for every eye, and in grey.
 _COLOURS = "viridis"
@@ -56,8 +57,8 @@ class HeatMap:
     column_title: str = ""
 
 
-def draw(heat_map: HeatMap) -> tuple[bytes, bytes]:
-    """The heat map as PNG and as SVG. The SVG has a transparent background."""
+def draw(heat_map: HeatMap) -> Drawing:
+    """The heat map as files."""
     return render(partial(_figure, heat_map))
 
 

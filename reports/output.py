@@ -65,9 +65,9 @@ def files(name: str, sheet: Sheet) -> dict[str, bytes]:
 
 def drawn(heat_map: HeatMap) -> tuple[Picture, dict[str, bytes]]:
     """A heat map as a figure of a page, and as files, by their names."""
-    png, svg = heatmaps.draw(heat_map)
-    picture = Picture(heat_map.name, svg, heat_map.caption, fills=False)
-    return picture, {f"{heat_map.name}.png": png, f"{heat_map.name}.svg": svg}
+    drawing = heatmaps.draw(heat_map)
+    picture = Picture(heat_map.name, drawing.svg, heat_map.caption, fills=False)
+    return picture, drawing.files(heat_map.name)
 
 
 def linked(picture: Picture) -> str:

@@ -18,6 +18,8 @@ from reports.figures import DASHES
 from reports.figures import INK
 from reports.figures import MARKERS
 from reports.figures import PALETTE
+from reports.figures import legend_below
+from reports.figures import legend_height
 from reports.figures import measure_label
 from reports.figures import render
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from harness.benchmarks import Metric
+    from reports.figures import Drawing
     from reports.load import Results
     from reports.measures import Scored
     from reports.statistics import Floats
@@ -36,9 +39,8 @@ if TYPE_CHECKING:
 FEWEST = 3
 """Values of an argument that make a curve."""
 
-# In inches: a panel, and of the legend a letter, the mark before it, and a line.
+# In inches: a panel.
 _WIDTH, _HEIGHT = 4.2, 3.4
-_LETTER, _HANDLE, _LINE = 0.085, 0.85, 0.24
 # From this ratio of the largest to the smallest value on, they stand on a logarithmic axis.
 _WIDE = 50
 
@@ -116,8 +118,8 @@ def variations(results: Results, on: Scored, runs: pd.DataFrame) -> list[Variati
     ]
 
 
-def draw(shown: Variation) -> tuple[bytes, bytes]:
-    """The curves as PNG and as SVG, side by side. The SVG has a transparent background."""
+def draw(shown: Variation) -> Drawing:
+    """The curves as files, side by side."""
     return render(partial(figure, shown))
 
 
@@ -175,22 +177,11 @@ def figure(shown: Variation) -> Figure:
     """The same as a figure, while the style of all figures is set (:func:`reports.figures.render`)."""
     width = _WIDTH * len(shown.curves)
     names = [_own(shown), *shown.curves[0].others]
-    columns = max(1, int(width // (_LETTER * max(map(len, names)) + _HANDLE)))
-    rows = -(-len(names) // columns)
-    made = Figure(figsize=(width, _HEIGHT + _LINE * rows), layout="constrained")
+    made = Figure(figsize=(width, _HEIGHT + legend_height(names, width)), layout="constrained")
     for axes, curve in zip(made.subplots(1, len(shown.curves), squeeze=False)[0], shown.curves, strict=True):
         _panel(axes, shown, curve)
     made.suptitle(shown.title, x=0.02, ha="left", fontsize=12)
-    handles, texts = made.axes[0].get_legend_handles_labels()
-    made.legend(
-        handles,
-        texts,
-        loc="outside lower center",
-        ncols=min(columns, len(texts)),
-        frameon=False,
-        fontsize=10,
-        handlelength=3.2,
-    )
+    legend_below(made)
     return made
 
 

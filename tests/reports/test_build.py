@@ -61,8 +61,10 @@ def test_files(compared):
     assert report.page == compared / "report" / "report.html"
     assert report.files[0] == report.page
     assert sorted(file.name for file in report.files) == [
+        "curve-toy-a-architectures.pdf",
         "curve-toy-a-architectures.png",
         "curve-toy-a-architectures.svg",
+        "curve-toy-a-gpu-hours.pdf",
         "curve-toy-a-gpu-hours.png",
         "curve-toy-a-gpu-hours.svg",
         "measured-seconds.csv",

@@ -8,8 +8,8 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
+from reports import curve_figures
 from reports import curves
-from reports import figures
 from reports import scores
 from reports.load import load_results
 from tests.reports.conftest import Folder
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from reports.curves import Panel
 
 
-def panels_of(folder: Path) -> tuple[Panel, Panel]:
+def panels_of(folder: Path) -> tuple[Panel, ...]:
     results = load_results(folder)
     ((label, ceiling),) = scores.ceilings(results).items()
     return curves.panels(results, label, ceiling)
@@ -89,19 +89,22 @@ def test_without_the_benchmark_a_curve_says_what_it_shows(tmp_path):
     assert panel.curves[0].mean.tolist() == [50, 61]
     assert not panel.final
     assert np.isnan(panel.optimum)
-    assert "as the search saw it" in figures.describe(panel)
+    assert "as the search saw it" in curve_figures.describe(panel)
 
 
 def test_figures_are_equal_bytes_and_leave_no_state(compared):
     panel = panels_of(compared)[0]
-    png, svg = figures.draw(panel)
+    drawn = curve_figures.draw(panel)
     with mpl.rc_context({"font.size": 30, "axes.facecolor": "red"}):
         before = dict(mpl.rcParams)
-        assert figures.draw(panel) == (png, svg)
+        assert curve_figures.draw(panel) == drawn
         assert dict(mpl.rcParams) == before
-    assert png.startswith(b"\x89PNG")
-    assert b"matplotlib" not in png
-    assert b"dc:date" not in svg
+    assert drawn.png.startswith(b"\x89PNG")
+    assert drawn.pdf.startswith(b"%PDF")
+    for content in (drawn.png, drawn.pdf):
+        assert b"matplotlib" not in content.lower()
+    assert b"dc:date" not in drawn.svg
+    assert b"Date" not in drawn.pdf
 
 
 @pytest.mark.parametrize("count", [0, 1, 12])
@@ -112,11 +115,11 @@ def test_any_number_of_curves_can_be_drawn(tmp_path, count):
         folder.run(strategy, 0, "00 11 22", status="complete" if count else "running")
     for panel in panels_of(folder.path):
         assert len(panel.curves) == count
-        assert figures.draw(panel)[1].endswith(b"</svg>\n")
+        assert curve_figures.draw(panel).svg.endswith(b"</svg>\n")
 
 
 def test_runs_that_cost_nothing_can_be_drawn(tmp_path):
     folder = Folder(tmp_path / "s")
     folder.run("random_search", 0, "00", changes={0: {"gpu_seconds": 0.0}})
     for panel in panels_of(folder.path):
-        figures.draw(panel)
+        curve_figures.draw(panel)

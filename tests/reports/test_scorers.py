@@ -409,14 +409,17 @@ class TestReport:
     def test_files_and_equal_bytes(self, ranked, tmp_path):
         first, second = build_report(ranked, tmp_path / "1"), build_report(ranked, tmp_path / "2")
         assert sorted(file.name for file in first.files) == [
+            "agreement-toy-a.pdf",
             "agreement-toy-a.png",
             "agreement-toy-a.svg",
             "report.html",
             "report.md",
             "table-toy-a.csv",
             "table-toy-a.tex",
+            "taus-test.pdf",
             "taus-test.png",
             "taus-test.svg",
+            "taus-valid.pdf",
             "taus-valid.png",
             "taus-valid.svg",
         ]
