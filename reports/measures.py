@@ -129,7 +129,11 @@ def measure_table(results: Results, known: Mapping[str, Ceiling]) -> pd.DataFram
             mine = runs[(runs["benchmark"] == on.label) & (runs["strategy"] == strategy)]
             spec = strategies[on.label].get(strategy)
             for measure in on.benchmark.measures:
-                found = None if spec is None else papers.of_strategy(spec, **_key(on, measure))
+                found = (
+                    None
+                    if spec is None
+                    else papers.of_strategy(spec, space=on.benchmark.space.name, **_key(on, measure))
+                )
                 rows.append(
                     _facts(on, strategy, "strategy", measure)
                     | _summary(mine.loc[mine["measure"] == measure.name, "value"])

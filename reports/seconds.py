@@ -166,8 +166,10 @@ def _published(spec: Mapping[str, Any], ceiling: Ceiling) -> Value | None:
     """What a paper reports of a round or epoch: in all, or of the search alone where it has no sum."""
     if ceiling.benchmark is None:
         return None
-    dataset = ceiling.benchmark.extent.dataset
+    space, dataset = ceiling.benchmark.space.name, ceiling.benchmark.extent.dataset
     for part in ("total", "search"):
-        if found := papers.of_strategy(spec, dataset=dataset, measure=_MEASURE, split=None, part=part):
+        if found := papers.of_strategy(
+            spec, space=space, dataset=dataset, measure=_MEASURE, split=None, part=part
+        ):
             return found
     return None

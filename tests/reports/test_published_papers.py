@@ -32,11 +32,15 @@ def values(table: str) -> dict[tuple[str, str], float]:
 def of(name: str, params: Mapping[str, object], *, model: str = "", dataset: str = "pems-08") -> Value | None:
     """The MAE of a run's strategy."""
     models = {"m": {"kind": "vllm", "model": model}} if model else {}
-    spec = {"strategy": {"name": name, "params": params}, "models": models}
-    return papers.of_strategy(spec, dataset=dataset, measure="MAE", split="test")
+    spec = {
+        "strategy": {"name": name, "params": params},
+        "benchmark": {"name": "forecasting", "params": {}},
+        "models": models,
+    }
+    return papers.of_strategy(spec, space="ists", dataset=dataset, measure="MAE", split="test")
 
 
-def test_every_number_is_there():
+def test_every_number_of_ists_is_there():
     assert Counter(value.table for value in ISTS.values()) == {
         "Table 2": 15 * 8 + 3,
         "Table 3": 5 * 8,
@@ -98,6 +102,7 @@ def test_names_are_ours(name):
     for value in papers.load_paper(name).values():
         assert value.subject.strategy in {None, *registry.names("strategy")}
         assert value.subject.reference in {None, *registry.names("reference")}
+        assert value.subject.proxy in {None, *registry.names("proxy")}
 
 
 def test_a_run_finds_its_number():
@@ -129,15 +134,18 @@ def test_a_reference_finds_its_number():
 
 
 TABLE = {
+    "key": "p-table1",
     "table": "Table 1",
     "shows": "something",
     "columns": {"A": {}, "B": {"strategy": "darts"}},
-    "rows": {"x": {"unit": "%", "direction": "higher", "values": [{"mean": 93.5, "spread": 0.5}, None]}},
+    "rows": {"x": {"unit": "%", "direction": "higher", "values": ["93.5 ± 0.5", None]}},
 }
 
 
 def test_spreads_and_empty_cells():
-    (value,) = Paper.model_validate({"paper": "P", "title": "t", "where": "w", "tables": [TABLE]}).values()
+    (value,) = Paper.model_validate(
+        {"paper": "P", "title": "t", "where": "w", "year": 2025, "tables": [TABLE]}
+    ).values()
     assert (value.column, value.mean, value.spread, value.unit, value.direction) == (
         "A",
         93.5,
@@ -162,11 +170,11 @@ def test_spreads_and_empty_cells():
     ],
 )
 def test_what_is_not_of_the_form_is_refused(changes, said):
-    paper = {"paper": "P", "title": "t", "where": "w", "tables": [TABLE | changes]}
+    paper = {"paper": "P", "title": "t", "where": "w", "year": 2025, "tables": [TABLE | changes]}
     with pytest.raises(ValidationError, match=said):
         Paper.model_validate(paper)
 
 
 def test_every_file_of_numbers_is_read():
     folder = Path(papers.__file__).parent
-    assert {file.stem for file in folder.glob("*.yaml")} == {*papers.PAPERS, "rz_nas", "rz_nas_searches"}
+    assert {file.stem for file in folder.glob("*.yaml")} == set(papers.PAPERS)
