@@ -13,6 +13,7 @@ import numpy as np
 from scipy import stats
 
 from reports.statistics.resampling import blocks
+from reports.statistics.score_table import comparable
 
 if TYPE_CHECKING:
     from reports.statistics.samples import Floats
@@ -214,4 +215,4 @@ def _resampled_means(table: ScoreTable, resamples: int, seed: int) -> Floats:
         rng, n = np.random.default_rng(next(children)), len(scores)
         drawn = (scores[rng.integers(n, size=(count, n))].mean(axis=1) for count in blocks(resamples, n))
         means[:, s, b] = np.concatenate(list(drawn))
-    return means
+    return comparable(means)

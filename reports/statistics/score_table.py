@@ -74,10 +74,11 @@ class ScoreTable:
 
     @property
     def means(self) -> Floats:
-        """Mean score over runs, ``(strategies, benchmarks)``; NaN where there is none."""
+        """Mean score over runs, ``(strategies, benchmarks)``, as :func:`comparable`; NaN where there is none."""
         counts = self.runs
-        sums = np.where(counts > 0, np.nansum(self.values, axis=2), math.nan)
-        return np.asarray(sums / np.maximum(counts, 1))
+        sums = np.nansum(self.values, axis=2)
+        means: Floats = np.divide(sums, counts, out=np.full(counts.shape, math.nan), where=counts > 0)
+        return comparable(means)
 
     def of(self, strategy: str) -> Floats:
         """Scores of a strategy, ``(benchmarks, runs)``.
@@ -148,11 +149,25 @@ class ScoreTable:
         )
 
 
+def comparable(means: Floats) -> Floats:
+    """Means rounded to 12 digits of the largest on their benchmark.
+
+    Equal scores, of which tables have many, then have equal means in whatever order and number they are added up.
+
+    Args:
+        means: ``(..., strategies, benchmarks)``.
+    """
+    largest = np.fmax.reduce(np.abs(means), axis=-2, keepdims=True, initial=0)
+    scale = np.where(largest > 0, largest, 1.0)
+    return np.asarray(np.round(means / scale, 12) * scale)
+
+
 def _unequal(
     strategies: Sequence[str], benchmarks: Sequence[str], planned: NDArray[np.intp], scored: NDArray[np.intp]
 ) -> tuple[str, ...]:
     """What is missing in a table, or differs in its number of runs."""
     said = []
+    unequal: dict[str, list[str]] = {}
     for b, benchmark in enumerate(benchmarks):
         if absent := [s for s, n in zip(strategies, scored[:, b], strict=True) if n == 0]:
             said.append(f"On {benchmark} there is no score of {', '.join(absent)}.")
@@ -165,7 +180,10 @@ def _unequal(
             said.append(f"On {benchmark} runs without a score are left out: {', '.join(partly)}.")
         counts = scored[:, b][scored[:, b] > 0]
         if counts.size and counts.min() < counts.max():
-            said.append(f"On {benchmark} strategies have {counts.min()} to {counts.max()} runs.")
+            unequal.setdefault(f"{counts.min()} to {counts.max()}", []).append(benchmark)
+    if unequal:
+        numbers = "; ".join(f"{span} on {', '.join(on)}" for span, on in unequal.items())
+        said.append(f"Strategies differ in their number of runs: {numbers}.")
     return tuple(said)
 
 
