@@ -88,7 +88,7 @@ class ScoreTable:
         """
         if strategy not in self.strategies:
             raise KeyError(f"The table has no strategy {strategy!r}, only {', '.join(self.strategies)}.")
-        return self.values[self.strategies.index(strategy)]
+        return np.asarray(self.values[self.strategies.index(strategy)])
 
     def complete(self) -> ScoreTable:
         """Strategies and benchmarks of which every one has a score on every other, as tests over benchmarks need.
