@@ -59,6 +59,7 @@ class RankTest:
         f_ratio: The less conservative statistic of Iman and Davenport (1980).
         p_value: That all strategies are equal.
         method: Where the p-value comes from: ``permutation`` or ``Iman-Davenport``.
+        significance: Of the critical difference: the probability that any two of equal strategies differ by so much.
         critical_difference: Two strategies differ where their average ranks differ by at least so much.
         p_pairs: ``(strategies, strategies)``: Nemenyi's p-value of each two, corrected for the number of pairs.
         cliques: Strategies that cannot be told apart, best first: each the largest of its kind, of two or more.
@@ -70,6 +71,7 @@ class RankTest:
     f_ratio: float
     p_value: float
     method: str
+    significance: float
     critical_difference: float
     p_pairs: Floats
     cliques: tuple[tuple[str, ...], ...]
@@ -119,7 +121,7 @@ def rank_test(table: ScoreTable, *, significance: float = 0.05, seed: int = 0) -
     n, k = len(ranks.benchmarks), len(ranks.strategies)
     if reason := _untestable(ranks):
         nothing = np.full((k, k), math.nan)
-        return RankTest(ranks, math.nan, math.nan, math.nan, "", math.nan, nothing, (), reason)
+        return RankTest(ranks, math.nan, math.nan, math.nan, "", significance, math.nan, nothing, (), reason)
     chi_square = float(stats.friedmanchisquare(*ranks.ranks).statistic)
     left = n * (k - 1) - chi_square
     f_ratio = math.inf if math.isclose(left, 0, abs_tol=1e-9) else (n - 1) * chi_square / left
@@ -134,6 +136,7 @@ def rank_test(table: ScoreTable, *, significance: float = 0.05, seed: int = 0) -
         f_ratio,
         p_value,
         method,
+        significance,
         critical,
         _nemenyi(ranks.ranks),
         _cliques(ranks, critical),
