@@ -55,8 +55,8 @@ class RankTest:
 
     Attributes:
         ranks: What is tested.
-        chi_square: Friedman's statistic.
-        f_ratio: The less conservative statistic of Iman and Davenport (1980).
+        chi_square: Friedman's statistic, corrected for ties, which Demšar's equation is not.
+        f_ratio: The less conservative statistic of Iman and Davenport (1980), made of it.
         p_value: That all strategies are equal.
         method: Where the p-value comes from: ``permutation`` or ``Iman-Davenport``.
         significance: Of the critical difference: the probability that any two of equal strategies differ by so much.
