@@ -22,10 +22,10 @@ A paper is a YAML file beside this module, named in :data:`PAPERS`::
         rows:
           METR-LA MAE: {dataset: metr-la, measure: MAE, unit: mph, direction: lower, values: [2.88, 2.97]}
 
-Facts (:class:`Facts`) stand wherever they hold: for the table, a column, a row, or a single cell. A column and a row
-must not say different things; both go before the table, and a cell before all. Names of data sets, search spaces,
-strategies, references and proxies are ours where we have them, else those of the field; rows and columns have the
-paper's.
+Facts (:class:`~reports.published.facts.Facts`) stand wherever they hold: for the table, a column, a row, or one cell.
+A column and a row must not say different things; both go before the table, and a cell before all. Names of data sets,
+search spaces, strategies, references and proxies are ours where we have them, else those of the field; rows and columns
+have the paper's.
 
 Where numbers follow from others the file says so, and :mod:`reports.published.check` computes them anew: ``average_of``
 of a row, ``sum_of`` and ``ranks`` of a column, ``counts`` of a column with ``counts_best_of`` of its table.
@@ -42,151 +42,34 @@ A value is one of
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Annotated
 from typing import Any
-from typing import Literal
 from typing import NamedTuple
 from typing import Self
 
-from pydantic import AfterValidator
-from pydantic import BaseModel
-from pydantic import ConfigDict
 from pydantic import Field
 from pydantic import model_validator
 
 from harness.errors import DataError
 from harness.errors import unknown_name
 from harness.yaml_file import YamlFile
+from reports.published.facts import Part
+from reports.published.facts import Subject
+from reports.published.printed import PrintedTable
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from collections.abc import Mapping
 
+    from reports.published.facts import Direction
+    from reports.published.facts import Split
+    from reports.published.facts import SpreadKind
+
 PAPERS = ("collm_nas", "rz_nas", "lm_searcher", "ists")
-
-Split = Literal["valid", "test"]
-Direction = Literal["lower", "higher", "none"]
-SpreadKind = Literal["standard deviation", "standard error"]
-Methods = Literal["rows", "columns", "none"]
-
-_SPREAD = re.compile(r"(?P<mean>-?\d+(\.\d+)?) ± (?P<spread>\d+(\.\d+)?)")
-
-
-def _is_spread(text: str) -> str:
-    if not _SPREAD.fullmatch(text):
-        raise ValueError(f"{text!r} is no mean with its spread, such as '93.76 ± 0.56'")
-    return text
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid")
-
-
-class Subject(_Part):
-    """What a number is of, in our names; nothing where we have no such method.
-
-    Attributes:
-        strategy: Registered name of a strategy.
-        params: Parameters that it must have; others may be any.
-        model: Part of the name of the language model that it must ask, in small letters; ``None`` is any.
-        proxy: Registered name of the zero-cost proxy that the search has as its objective; without a strategy, of the
-            proxy itself.
-        reference: Registered name of a network that people designed.
-        part: Of what is measured in parts, such as seconds, the part.
-        optimum: Whether it is the best architecture of the whole space.
-    """
-
-    strategy: str | None = None
-    params: dict[str, bool | int | float | str | None] = Field(default_factory=dict)
-    model: str | None = None
-    proxy: str | None = None
-    reference: str | None = None
-    part: str | None = None
-    optimum: bool = False
-
-    def is_strategy(self, spec: Mapping[str, Any]) -> bool:
-        """Whether a run of this specification is one of it."""
-        strategy = spec["strategy"]
-        if strategy["name"] != self.strategy or spec["benchmark"]["params"].get("proxy") != self.proxy:
-            return False
-        if any(strategy["params"].get(key) != value for key, value in self.params.items()):
-            return False
-        return self.model is None or any(
-            self.model in str(value).lower() for model in spec["models"].values() for value in model.values()
-        )
-
-
-class Facts(Subject):
-    """What is known of numbers, besides what they are of.
-
-    Attributes:
-        space: Search space; empty where the paper names none.
-        dataset: Published data set; empty for numbers of none.
-        measure: What was measured, as benchmarks name it, or as the field does; empty for what has no name.
-        unit: Its unit.
-        direction: Which values are better.
-        split: Of scores; ``None`` where that says nothing, or the paper does not say it.
-        runs: How many runs a number is the mean of, where the paper says it.
-        spreads: What stands behind ±.
-    """
-
-    space: str = ""
-    dataset: str = ""
-    measure: str = ""
-    unit: str | None = None
-    direction: Direction | None = None
-    split: Split | None = None
-    runs: Annotated[int, Field(ge=1)] | None = None
-    spreads: SpreadKind = "standard deviation"
-
-
-class Cell(Facts):
-    """A number that has facts of its own."""
-
-    mean: float
-    spread: float | None = None
-
-
-class Text(_Part):
-    """Words in a cell."""
-
-    text: str
-
-
-_Printed = float | Annotated[str, AfterValidator(_is_spread)] | Cell | Text | Literal["ditto"] | None
-
-
-class PrintedColumn(Facts):
-    """A column of a table.
-
-    Attributes:
-        sum_of: Columns of which it is the sum.
-        ranks: Column by which it ranks the rows; the best is 1.
-        counts: Columns of another table, :attr:`PrintedTable.counts_best_of`, of which it counts the best values.
-    """
-
-    sum_of: tuple[str, ...] = Field(default=(), strict=False)
-    ranks: str | None = None
-    counts: tuple[str, ...] = Field(default=(), strict=False)
-
-
-class PrintedRow(Facts):
-    """A row of a table.
-
-    Attributes:
-        group: Head of the rows to which it belongs, where they are parted.
-        average_of: Rows of which it is the average.
-        values: One per column.
-    """
-
-    group: str = ""
-    average_of: tuple[str, ...] = Field(default=(), strict=False)
-    values: list[_Printed]
 
 
 class Value(NamedTuple):
@@ -200,6 +83,7 @@ class Value(NamedTuple):
         row: As printed.
         column: As printed.
         method: Row or column, whichever is the method; empty where neither is.
+        printed: The number as printed, but for zeros at the end of one without a spread.
         mean: The number.
         spread: Its deviation over runs; ``None`` where none is printed.
         spreads: What the spread is.
@@ -221,6 +105,7 @@ class Value(NamedTuple):
     row: str
     column: str
     method: str
+    printed: str
     mean: float
     spread: float | None
     spreads: SpreadKind
@@ -234,81 +119,8 @@ class Value(NamedTuple):
     subject: Subject
     note: str
 
-    def __str__(self) -> str:
-        return f"{self.mean:g}" if self.spread is None else f"{self.mean:g} ± {self.spread:g}"
 
-
-class PrintedTable(Facts):
-    """A table; its keys are those of the module's description.
-
-    Raises:
-        ValueError: A row has too many values or too few, a column and a row contradict each other, a number lacks its
-            unit or direction, or follows from a row or column that is not there; named by row and column.
-    """
-
-    key: Annotated[str, Field(pattern=r"[a-z]+(-[a-z0-9]+)+")]
-    table: str
-    shows: str
-    methods: Methods = "none"
-    note: str = ""
-    counts_best_of: str | None = None
-    columns: Annotated[dict[str, PrintedColumn], Field(min_length=1)]
-    rows: Annotated[dict[str, PrintedRow], Field(min_length=1)]
-
-    @model_validator(mode="after")
-    def _is_complete(self) -> Self:
-        for name, row in self.rows.items():
-            if len(row.values) != len(self.columns):
-                raise ValueError(
-                    f"row {name!r} of {self.table} has {len(row.values)} values for {len(self.columns)} columns"
-                )
-        for (row_name, column), (_, facts) in self.numbers().items():
-            for needed in ("unit", "direction"):
-                if getattr(facts, needed) is None:
-                    raise ValueError(f"row {row_name!r}, column {column!r} of {self.table} has no {needed}")
-        return self
-
-    @model_validator(mode="after")
-    def _follows_from_what_is_there(self) -> Self:
-        for name, row in self.rows.items():
-            self._require(name, row.average_of, self.rows)
-        for name, column in self.columns.items():
-            self._require(name, (*column.sum_of, *([column.ranks] if column.ranks else [])), self.columns)
-        return self
-
-    def _require(self, name: str, used: tuple[str, ...], there: Mapping[str, Facts]) -> None:
-        for other in used:
-            if other not in there:
-                raise ValueError(
-                    f"{name!r} of {self.table} is computed from {other!r}, which it does not have"
-                )
-
-    def numbers(self) -> dict[tuple[str, str], tuple[Cell, Facts]]:
-        """Row and column to each number and all that is known of it, in the order in which they are printed."""
-        found: dict[tuple[str, str], tuple[Cell, Facts]] = {}
-        above: dict[str, _Printed] = {}
-        for row_name, row in self.rows.items():
-            for (column, of_column), printed in zip(self.columns.items(), row.values, strict=True):
-                value = above.get(column) if printed == "ditto" else printed
-                if printed == "ditto" and value is None:
-                    raise ValueError(
-                        f"row {row_name!r}, column {column!r} of {self.table}: nothing is above this ditto"
-                    )
-                above[column] = value
-                if value is None or isinstance(value, Text):
-                    continue
-                cell = _number(value)
-                try:
-                    facts = _joined(self, of_column, row, cell)
-                except ValueError as error:
-                    raise ValueError(
-                        f"row {row_name!r}, column {column!r} of {self.table}: {error}"
-                    ) from None
-                found[row_name, column] = cell, facts
-        return found
-
-
-class Paper(_Part):
+class Paper(Part):
     """The tables of a paper; its keys are those of the module's description."""
 
     paper: str
@@ -324,6 +136,10 @@ class Paper(_Part):
         keys = [table.key for table in self.tables]
         if twice := sorted({key for key in keys if keys.count(key) > 1}):
             raise ValueError(f"{self.paper} has two tables of the key {twice[0]!r}")
+        if unknown := {table.counts_best_of for table in self.tables} - {None, *keys}:
+            raise ValueError(
+                f"{self.paper} counts the best of {unknown.pop()!r}, which is none of its tables"
+            )
         return self
 
     def cite(self, table: PrintedTable) -> str:
@@ -414,41 +230,8 @@ def _matching(dataset: str, measure: str, split: Split | None, part: str | None)
                 yield value
 
 
-def _number(printed: float | str | Cell) -> Cell:
-    if isinstance(printed, Cell):
-        return printed
-    if isinstance(printed, str):
-        match = _SPREAD.fullmatch(printed)
-        assert match is not None, "validated on load"
-        return Cell(mean=float(match["mean"]), spread=float(match["spread"]))
-    return Cell(mean=printed)
-
-
-def _joined(table: Facts, column: Facts, row: Facts, cell: Facts) -> Facts:
-    """What a table, a column, a row and a cell say together of a number."""
-    of_column, of_row = _said(column), _said(row)
-    for name in sorted(of_column.keys() & of_row.keys()):
-        if of_column[name] != of_row[name]:
-            raise ValueError(f"its row and its column each have {name}, and not the same")
-    flat = _said(table) | of_column | of_row | _said(cell)
-    params = {key.removeprefix(_PARAM): value for key, value in flat.items() if key.startswith(_PARAM)}
-    facts = {key: value for key, value in flat.items() if not key.startswith(_PARAM)}
-    return Facts(**facts, params=params)
-
-
-# Before the name of a parameter where facts are written as one flat mapping.
-_PARAM = "params."
-
-
-def _said(facts: Facts) -> dict[str, Any]:
-    """The facts that were written down, each parameter as one of its own."""
-    said = {name: getattr(facts, name) for name in Facts.model_fields if name in facts.model_fields_set}
-    params = said.pop("params", {})
-    return said | {f"{_PARAM}{key}": value for key, value in params.items()}
-
-
 def _values_of(paper: str, table: PrintedTable) -> Iterator[Value]:
-    for (row, column), (cell, facts) in table.numbers().items():
+    for (row, column), (number, facts) in table.numbers().items():
         assert facts.unit is not None, "validated on load"
         assert facts.direction is not None, "validated on load"
         yield Value(
@@ -459,8 +242,9 @@ def _values_of(paper: str, table: PrintedTable) -> Iterator[Value]:
             row=row,
             column=column,
             method={"rows": row, "columns": column, "none": ""}[table.methods],
-            mean=cell.mean,
-            spread=cell.spread,
+            printed=number.printed,
+            mean=number.mean,
+            spread=number.spread,
             spreads=facts.spreads,
             runs=facts.runs,
             unit=facts.unit,

@@ -1,6 +1,6 @@
 """Every number of the tables against the text of the papers, which is read here by other means.
 
-The text was extracted from the papers' pages: a table is a line per row, whose cells are parted by tabs (ISTS: by spaces).
+The text was extracted from the papers' pages: a table is a line per row, its cells parted by tabs (ISTS: by spaces).
 It is not part of the repository: without it there is nothing to compare.
 """
 
@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from reports.published import papers
-from reports.published.papers import Text
+from reports.published.printed import Text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from reports.published.papers import PrintedTable
+    from reports.published.printed import PrintedTable
 
 TEXTS = Path(__file__).resolve().parents[3] / "shared" / "papers"
 
@@ -125,12 +125,13 @@ def letters(text: str) -> str:
 
 def printed_rows(table: PrintedTable) -> Iterator[tuple[str, list[float], list[str]]]:
     """Name, numbers and words of each row; merged cells are empty below their first row."""
+    known = table.numbers()
     for name, row in table.rows.items():
         found: list[float] = []
         for column, value in zip(table.columns, row.values, strict=True):
             if value is None or value == "ditto" or isinstance(value, Text):
                 continue
-            cell, _ = table.numbers()[name, column]
+            cell, _ = known[name, column]
             found += [cell.mean] if cell.spread is None else [cell.mean, cell.spread]
         yield name.rpartition(": ")[2], found, [v.text for v in row.values if isinstance(v, Text)]
 
