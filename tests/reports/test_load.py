@@ -386,7 +386,7 @@ def test_a_run_of_another_specification_is_left_out(tmp_path, spec, says):
 def test_another_benchmark_under_the_same_label_is_left_out(tmp_path):
     folder = Folder(tmp_path / "s", ["random_search", "a"])
     folder.run("random_search", 0, "00")
-    folder.splits = ["valid"]
+    folder.benchmark = {"name": "toy", "params": {"splits": ["valid"]}}
     folder.run("a", 0, "00")
     assert (
         load_results(folder.path)
