@@ -44,9 +44,9 @@ def best_so_far(values: ArrayLike, *, higher_is_better: bool) -> Floats:
         values: ``(..., points)``; NaN is never best.
         higher_is_better: Direction of the search.
     """
-    array = np.asarray(values, dtype=float)
-    at = incumbents(array, higher_is_better=higher_is_better)
-    return np.where(at < 0, math.nan, np.take_along_axis(array, np.maximum(at, 0), axis=-1))
+    better = np.fmax if higher_is_better else np.fmin
+    best: Floats = better.accumulate(np.asarray(values, dtype=float), axis=-1)
+    return best
 
 
 def by_architectures(values: ArrayLike, duplicate: ArrayLike) -> Floats:
