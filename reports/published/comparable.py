@@ -194,4 +194,4 @@ def _number(value: Value, models: Mapping[str, str | None], methods: list[list[_
 
 def _plain(name: str) -> str:
     """A printed name without its head, citation and signs."""
-    return re.sub(r"[^\w+]", "", re.sub(r"\([^)]*(\d{4}\w?|al\.)\)", "", name.rpartition(": ")[2])).lower()
+    return re.sub(r"[^\w+-]", "", re.sub(r"\([^)]*(\d{4}\w?|al\.)\)", "", name.rpartition(": ")[2])).lower()

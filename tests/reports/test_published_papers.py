@@ -10,6 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from harness import registry
+from harness.errors import DataError
+from harness.spaces.nasbench201 import NASBench201Space
 from harness.traffic.official import OFFICIAL
 from reports.published import papers
 from reports.published.papers import Paper
@@ -154,6 +156,126 @@ def test_spreads_and_empty_cells():
     )
 
 
+def values_of(**changes: object) -> list[Value]:
+    return list(
+        Paper.model_validate(
+            {"paper": "P", "title": "t", "where": "w", "year": 2025, "tables": [TABLE | changes]}
+        ).values()
+    )
+
+
+def test_facts_stand_where_they_hold():
+    row = {"dataset": "cifar10", "params": {"b": 2}}
+    cells = [1.0, {"mean": 2.0, "space": "darts"}]
+    first, second = values_of(
+        unit="%",
+        direction="higher",
+        space="nasbench201",
+        runs=3,
+        params={"a": 1, "b": 1},
+        columns={"A": {"runs": 5, "params": {"c": 3}}, "B": {}},
+        rows={"x": row | {"values": cells}},
+    )
+    # A row and a column go before the table, and parameters add up.
+    assert (first.space, first.runs, first.dataset, first.subject.params) == (
+        "nasbench201",
+        5,
+        "cifar10",
+        {"a": 1, "b": 2, "c": 3},
+    )
+    # A cell goes before all.
+    assert (second.space, second.runs, second.mean) == ("darts", 3, 2.0)
+
+
+def test_cells_that_hold_no_number_of_their_own():
+    facts = {"unit": "%", "direction": "higher"}
+    found = values_of(
+        rows={"x": facts | {"values": [1.5, {"text": "MS"}]}, "y": facts | {"values": ["ditto", None]}}
+    )
+    assert [(value.row, value.column, value.mean) for value in found] == [("x", "A", 1.5), ("y", "A", 1.5)]
+
+
+def test_zeros_that_are_printed_are_kept():
+    facts = {"unit": "%", "direction": "higher"}
+    (value,) = values_of(rows={"x": facts | {"values": ["94.30 ± 0.00", None]}})
+    assert value.printed == "94.30 ± 0.00"
+
+
+@pytest.mark.parametrize("key", papers.table_keys())
+def test_tables_are_found_by_their_keys(key):
+    paper, table = papers.find_table(key)
+    assert table in paper.tables
+    assert table.key == key
+    assert any(value.key == key for value in paper.values())
+    # The key says which table it is.
+    assert table.table.lower().replace(" ", "").replace(".", "").startswith(key.split("-")[1])
+
+
+def test_an_unknown_table_is_named_with_those_that_there_are():
+    with pytest.raises(
+        DataError, match=r"unknown published table 'colm-table3', did you mean 'collm-table3'"
+    ) as error:
+        papers.find_table("colm-table3")
+    assert "lms-table10" in str(error.value)
+
+
+def test_keys_of_tables_are_unique():
+    keys = papers.table_keys()
+    assert len(keys) == len(set(keys)) == 34
+
+
+def test_architectures_of_table_7_are_cells():
+    _, table = papers.find_table("collm-table7")
+    space = NASBench201Space()
+    cells = [row.values[0].text for row in table.rows.values()]
+    assert len({space.parse(cell) for cell in cells}) == 10
+    assert [space.format(space.parse(cell)) for cell in cells] == cells
+
+
+@pytest.mark.parametrize(
+    ("name", "params", "models", "searched", "expected"),
+    [
+        ("random_search", {}, [], {}, ("CoLLM-NAS", "Table 3", "RS", 93.83)),
+        ("reinforce", {"learning_rate": 0.01, "ema": 0.9}, [], {}, ("CoLLM-NAS", "Table 3", "RL", 93.94)),
+        ("reinforce", {"learning_rate": 0.5, "ema": 0.9}, [], {}, None),
+        ("proxy_evolution", {}, [], {"proxy": "zico"}, ("RZ-NAS", "Table 2", "ZiCo", 93.35)),
+        ("proxy_evolution", {}, [], {"proxy": "parameters"}, None),
+        # A search whose objective is a proxy is not the one whose objective is accuracy.
+        ("random_search", {}, [], {"proxy": "zico"}, None),
+        ("lm_searcher", {"mapping": "intact"}, [], {}, ("LM-Searcher", "Table 6", "w/o Shuffle", 94.20)),
+        ("lm_searcher", {"mapping": "shuffled"}, [], {}, ("LM-Searcher", "Table 6", "Shuffle", 93.87)),
+        ("collm_nas", {"temperature": 0.6}, [], {}, ("CoLLM-NAS", "Table 3", "Ours", 94.37)),
+        (
+            "collm_nas",
+            {"temperature": 0.6},
+            ["Qwen/Qwen3-32B"],
+            {},
+            ("CoLLM-NAS", "Table 5", "Qwen3-32B*", 94.31),
+        ),
+        ("collm_nas", {"temperature": 1.0}, [], {}, None),
+    ],
+)
+def test_runs_on_nasbench201_find_their_numbers(name, params, models, searched, expected):
+    defaults = {
+        "collm_nas": {
+            "navigator_memory": True,
+            "generator_memory": False,
+            "single": False,
+            "phrasing": "base",
+            "names": "plain",
+        },
+        "lm_searcher": {"names": "ncode", "candidate_source": "random"},
+    }
+    spec = {
+        "strategy": {"name": name, "params": defaults.get(name, {}) | params},
+        "benchmark": {"name": "nasbench201", "params": searched},
+        "models": {model: {"model": model} for model in models},
+    }
+    found = papers.of_strategy(spec, space="nasbench201", dataset="cifar10", measure="accuracy", split="test")
+    assert (found and (found.paper, found.table, found.row, found.mean)) == expected
+    assert papers.of_strategy(spec, space="ists", dataset="cifar10", measure="accuracy", split="test") is None
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -164,6 +286,25 @@ def test_spreads_and_empty_cells():
         ({"rows": {"x": {"unit": "%", "direction": "up", "values": [1.0, 2.0]}}}, "direction"),
         ({"rows": {"x": {"direction": "lower", "values": [1.0, 2.0]}}}, "unit"),
         ({"rows": {"x": {"unit": "%", "direction": "lower", "values": [1.0, "2.0"]}}}, "values"),
+        (
+            {"rows": {"x": {"unit": "%", "direction": "lower", "values": [1.0, "2.0 +- 1"]}}},
+            "no mean with its spread",
+        ),
+        (
+            {"rows": {"x": {"unit": "%", "direction": "lower", "values": ["ditto", 1.0]}}},
+            "nothing is above this ditto",
+        ),
+        (
+            {
+                "rows": {
+                    "x": {"unit": "%", "direction": "lower", "strategy": "enas", "values": [1.0, 2.0]},
+                }
+            },
+            "row 'x', column 'B' of Table 1: its row and its column each have strategy, and not the same",
+        ),
+        ({"columns": {"A": {"sum_of": ["C"]}, "B": {}}}, "'A' of Table 1 is computed from 'C'"),
+        ({"counts_best_of": "p-table2"}, "counts the best of 'p-table2'"),
+        ({"key": "Table 1"}, "key"),
         ({"runs": 0}, "runs"),
         ({"tabel": 1}, "tabel"),
     ],
