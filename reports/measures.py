@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,6 +19,7 @@ from reports.tables import status_counts
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from collections.abc import Mapping
+    from collections.abc import Sequence
 
     from harness.benchmarks import Benchmark
     from harness.benchmarks import Metric
@@ -61,22 +63,27 @@ def scored(known: Mapping[str, Ceiling]) -> list[Scored]:
     ]
 
 
-def run_scores(results: Results, known: Mapping[str, Ceiling]) -> pd.DataFrame:
+def run_scores(
+    results: Results, known: Mapping[str, Ceiling], *, splits: Sequence[str] | None = None
+) -> pd.DataFrame:
     """Every measure of what each finished run recommends, at the highest fidelity, mean over training seeds.
 
     Args:
         results: The runs.
         known: Of every benchmark.
+        splits: Those of which scores are wanted, where there are any; the split that counts without.
 
     Returns:
-        One row per run and measure: labels ``benchmark`` and ``strategy``, ``seed``, ``split``, ``measure``, ``value``;
-        NaN where the benchmark has no score of the recommendation, and then ``no_score`` says why.
+        One row per run, split and measure: labels ``benchmark`` and ``strategy``, ``seed``, ``split``, ``measure``,
+        ``value``; NaN where the benchmark has no score of the recommendation, and then ``no_score`` says why.
 
     Raises:
         DataError: A recommendation is no architecture of its search space.
     """
     runs = results.runs[results.runs["finished"] & results.runs["ncode"].notna()]
-    rows = [row for _, run in runs.iterrows() for row in _of_run(results, run, known[run["benchmark"]])]
+    rows = [
+        row for _, run in runs.iterrows() for row in _of_run(results, run, known[run["benchmark"]], splits)
+    ]
     frame = pd.DataFrame(rows, columns=list(_RUN_COLUMNS))
     return frame.astype({"value": float, "no_score": object})
 
@@ -151,20 +158,25 @@ def measure_table(results: Results, known: Mapping[str, Ceiling]) -> pd.DataFram
     return pd.DataFrame(rows)
 
 
-def _of_run(results: Results, run: pd.Series, ceiling: Ceiling) -> Iterator[tuple[Any, ...]]:
+def _of_run(
+    results: Results, run: pd.Series, ceiling: Ceiling, splits: Sequence[str] | None
+) -> Iterator[tuple[Any, ...]]:
     benchmark = ceiling.benchmark
     if benchmark is None:
         return
     arch = recommended(ceiling, run["ncode"], f"{results.folder / run['path']}/run.json")
-    for measure in benchmark.measures:
+    wanted = (
+        [ceiling.split] if splits is None else [split for split in splits if split not in ceiling.missing]
+    )
+    for split, measure in itertools.product(wanted, benchmark.measures):
         value, why = math.nan, None
         try:
             value = benchmark.query(
-                arch, split=ceiling.split, fidelity=benchmark.final_fidelity, measure=measure.name
+                arch, split=split, fidelity=benchmark.final_fidelity, measure=measure.name
             )
         except DataError as error:
             why = run["record"].get("unsettled", str(error))
-        yield run["benchmark"], run["strategy"], run["seed"], ceiling.split, measure.name, value, why
+        yield run["benchmark"], run["strategy"], run["seed"], split, measure.name, value, why
 
 
 def _trainings(on: Scored, name: str, measure: Metric) -> Iterator[float]:

@@ -72,9 +72,7 @@ def ranking_sheet(results: Results, known: Mapping[str, Ceiling]) -> Sheet | Non
     runs = results.runs[_is_ranking(results.runs)]
     if runs.empty:
         return None
-    taus = pd.DataFrame([_run(results, run, known) for _, run in runs[runs["finished"]].iterrows()])
-    if taus.empty:
-        taus = pd.DataFrame(columns=["benchmark", "strategy", "seed", "of", *_TAUS], dtype=float)
+    taus = run_taus(results, known)
     rows = []
     for counts in status_counts(results).to_dict("records"):
         key = (counts["benchmark"], counts["strategy"])
@@ -115,6 +113,23 @@ def ranking_sheet(results: Results, known: Mapping[str, Ceiling]) -> Sheet | Non
         narrow=lay_out(columns, rows, names=2, narrow=True),
         runs=taus,
     )
+
+
+def run_taus(results: Results, known: Mapping[str, Ceiling]) -> pd.DataFrame:
+    """The taus of every finished run that is a ranking by a model.
+
+    Args:
+        results: The runs.
+        known: Of every benchmark.
+
+    Returns:
+        One row per run: ``benchmark``, ``strategy``, ``seed``, ``of`` (architectures of its ranking), ``tau`` between
+        predicted rank and validation score, and those of floors and seeds; NaN where the ranking is not whole.
+    """
+    runs = results.runs[_is_ranking(results.runs) & results.runs["finished"]]
+    if runs.empty:
+        return pd.DataFrame(columns=["benchmark", "strategy", "seed", "of", *_TAUS], dtype=float)
+    return pd.DataFrame([_run(results, run, known) for _, run in runs.iterrows()])
 
 
 def consistency_maps(results: Results) -> list[HeatMap]:

@@ -61,7 +61,7 @@ def second_sheet(results: Results, known: Mapping[str, Ceiling]) -> Sheet | None
     measured = any(record["cost_kind"] == "measured" for record in results.runs["record"])
     if not measured and not results.runs[["llm_calls", "strategy_gpu_seconds"]].any(axis=None):
         return None
-    runs = _runs(results)
+    runs = run_seconds(results)
     rows = []
     notes: dict[str, None] = {}
     for counts in status_counts(results).to_dict("records"):
@@ -117,8 +117,9 @@ def _is_spent(part: str, rows: list[dict[str, Any]]) -> bool:
     return part not in _NONE or any(row[f"{part}_run_mean"] > 0 for row in rows)
 
 
-def _runs(results: Results) -> pd.DataFrame:
-    """One row per finished run: seconds of each part, of the whole run and per trial."""
+def run_seconds(results: Results) -> pd.DataFrame:
+    """One row per finished run: ``benchmark``, ``strategy``, ``trials``, seconds of each of :data:`PARTS` of the whole
+    run (``<part>_run``) and per trial (``<part>_trial``), and ``settle``."""
     runs = results.runs[results.runs["finished"]]
     timings = results.timings.merge(
         results.trials[["run", "trial", "attributes"]], on=["run", "trial"], how="left"

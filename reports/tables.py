@@ -99,16 +99,22 @@ def run_table(results: Results, scores: pd.DataFrame) -> pd.DataFrame:
     runs = results.runs
     frame = runs[["benchmark", "strategy", "seed", "status", "ncode", "text"]].copy()
     frame[list(scores)] = scores
+    return pd.concat([frame, run_costs(results)], axis=1)
+
+
+def run_costs(results: Results) -> pd.DataFrame:
+    """One row per run, with what it spent or counted: :data:`MEASURES`."""
+    runs = results.runs
     evaluation, llm = runs["gpu_seconds"] / 3600, runs["llm_gpu_seconds"] / 3600
     strategy = runs["strategy_gpu_seconds"] / 3600
-    measures = runs.assign(
+    spent = runs.assign(
         gpu_hours=evaluation + llm + strategy,
         evaluation_gpu_hours=evaluation,
         strategy_gpu_hours=strategy,
         llm_gpu_hours=llm,
         llm_tokens=runs["prompt_tokens"] + runs["completion_tokens"],
     )
-    return pd.concat([frame, measures[list(MEASURES)]], axis=1)
+    return spent[list(MEASURES)]
 
 
 def status_counts(results: Results) -> pd.DataFrame:
