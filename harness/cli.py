@@ -7,6 +7,7 @@ import os
 import re
 import signal
 import sys
+from collections.abc import Callable
 from collections.abc import Collection
 from collections.abc import Iterable
 from collections.abc import Iterator
@@ -150,7 +151,7 @@ def run(
         console.print(f"[red]failed[/red] {path}: {escape(reason)}", highlight=False)
     _print_parked(result.parked.values(), "run", console)
     if uri is not None and not result.untracked:
-        console.print(f"MLflow: {uri} (make ui)", highlight=False)
+        _track_sweep(result.folder, uri, console, report=report)
     if result.failed or result.parked:
         raise typer.Exit(1)
 
@@ -529,12 +530,24 @@ def _run_ranking(
         raise typer.Exit(1)
 
 
+def _track_sweep(folder: Path, uri: str, console: Console, *, report: bool) -> None:
+    from harness.tracking import track_sweep
+
+    _track(lambda: track_sweep(folder, uri, report=report), uri, console)
+
+
 def _track_ranking(folder: Path, uri: str, console: Console) -> None:
-    from harness.errors import TrackingError
     from harness.tracking import track_ranking
 
+    _track(lambda: track_ranking(folder, uri), uri, console)
+
+
+def _track(log: Callable[[], object], uri: str, console: Console) -> None:
+    """Log a sweep with its report; where that fails, nothing is lost."""
+    from harness.errors import TrackingError
+
     try:
-        track_ranking(folder, uri)
+        log()
     except TrackingError as error:
         console.print(f"Not tracked: {error} `harness track` logs it later.", highlight=False, markup=False)
     else:

@@ -1,4 +1,4 @@
-"""MLflow: an experiment per sweep, a parent run per strategy and benchmark, a child run per seed.
+"""MLflow: an experiment and a run per sweep, below it a run per strategy and benchmark, below that one per seed.
 
 A ranking is one parent run, with a child run per benchmark and scorer.
 
@@ -9,6 +9,7 @@ folder stays the one source of truth. Importing this package does not import MLf
 from harness.tracking.ranking import track_ranking
 from harness.tracking.summary import TrackSummary
 from harness.tracking.summary import track_results
+from harness.tracking.sweep_run import track_sweep
 from harness.tracking.tracker import Tracker
 
-__all__ = ["TrackSummary", "Tracker", "track_ranking", "track_results"]
+__all__ = ["TrackSummary", "Tracker", "track_ranking", "track_results", "track_sweep"]

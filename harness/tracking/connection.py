@@ -16,6 +16,7 @@ from harness.errors import TrackingError
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Experiment
+    from mlflow.entities import Run
 
 #: URI schemes whose store is a database that this process writes to itself.
 DATABASE_SCHEMES = ("sqlite", "postgresql", "mysql")
@@ -29,6 +30,7 @@ _DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
 }
 _CONNECT_SECONDS = 10
+_PAGE = 1000
 # What these would print is in the TrackingError, or is no news.
 _QUIET = {
     "alembic": logging.WARNING,
@@ -93,6 +95,18 @@ def open_experiment(client: MlflowClient, uri: str, name: str) -> Experiment:
             "or give the sweep another name."
         )
     return experiment
+
+
+def search_all(client: MlflowClient, experiments: list[str], filter_string: str = "") -> list[Run]:
+    """All runs of experiments that fit a filter, page by page; deleted ones are left out."""
+    runs: list[Run] = []
+    token = None
+    while True:
+        page = client.search_runs(experiments, filter_string, max_results=_PAGE, page_token=token)
+        runs += page
+        token = page.token
+        if not token:
+            return runs
 
 
 @contextmanager

@@ -131,6 +131,27 @@ class Run(_Part):
     last_calls: list[Call] = Field(default_factory=list)
 
 
+class Sweep(_Part):
+    """``sweep.json`` of a search."""
+
+    format: Literal[1]
+    name: str
+    description: str = ""
+    benchmarks: list[str]
+    strategies: list[str]
+    seeds: list[int]
+    budget: dict[str, Any]
+    objective: dict[str, Any]
+    runs: list[str]
+
+
+class Asked(_Part):
+    """What a trial asked of language models, in ``trajectory.jsonl``."""
+
+    prompt_tokens: int
+    completion_tokens: int
+
+
 class Trial(_Part):
     """A line of ``trajectory.jsonl``."""
 
@@ -138,6 +159,7 @@ class Trial(_Part):
     state: Literal["complete", "pruned", "failed"]
     valid: float | None
     gpu_seconds: float
+    llm: Asked | None = None
     attributes: dict[str, Any] = Field(default_factory=dict)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import math
 from collections import defaultdict
@@ -11,13 +10,26 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from harness.errors import StoreError
+from harness.ranking.folder import PROBLEMS
+from harness.ranking.folder import RECORD
+from harness.ranking.folder import SCORES
+from harness.ranking.folder import SECONDS
 from harness.ranking.folder import RankingFolder
 from harness.ranking.run import SESSIONS
 from harness.tracking.connection import connect
 from harness.tracking.connection import open_experiment
+from harness.tracking.connection import search_all
 from harness.tracking.connection import tracking_errors
 from harness.tracking.layout import milliseconds
 from harness.tracking.record import Point
+from harness.tracking.state import REPORT
+from harness.tracking.state import ROLE
+from harness.tracking.state import SWEEP
+from harness.tracking.state import SWEEP_ROLE
+from harness.tracking.state import digest
+from harness.tracking.state import log_files
+from harness.tracking.state import report_files
+from harness.tracking.state import standing
 from harness.tracking.tracker import Counts
 from harness.tracking.writer import log_batches
 
@@ -29,7 +41,6 @@ if TYPE_CHECKING:
 
     from harness.ranking.folder import Record
 
-REPORT = "report"
 # What tells the runs of a ranking from others: of the parent, the digest of what it was logged from.
 _PARENT, _CHILD = "harness.ranking_id", "harness.ranking_of"
 _NAMES = ("benchmark", "scorer", "name", "role", "seconds_kind", "missing")
@@ -52,10 +63,11 @@ def track_ranking(folder: Path, uri: str) -> Counts:
         StoreError: There is no report, or the folder is damaged.
         TrackingError: The tracking server cannot be used.
     """
-    sweep = _sweep(folder / "sweep.json")
+    sweep = _sweep(folder / SWEEP)
     tables = _tables(folder, sweep["benchmarks"])
     records = {label: _record(folder / label) for label in tables}
-    identity = _digest(folder, list(tables))
+    files = _files(folder, list(tables))
+    identity = digest(folder, files)
     count = sum(map(len, tables.values()))
     times = _times(folder / SESSIONS, list(tables))
     client = connect(uri)
@@ -64,14 +76,19 @@ def track_ranking(folder: Path, uri: str) -> Counts:
         if not _clear(client, experiment, identity):
             return Counts(known=count)
         first, last = min(t for t, _ in times.values()), max(t for _, t in times.values())
-        tags = {"sweep": sweep["name"], _PARENT: identity, "mlflow.runName": f"ranking {sweep['name']}"}
+        tags = {
+            "sweep": sweep["name"],
+            ROLE: SWEEP_ROLE,
+            _PARENT: identity,
+            "mlflow.runName": f"ranking {sweep['name']}",
+        }
         parent = client.create_run(experiment, start_time=first, tags=tags).info.run_id
         sample = {key: str(sweep[key]) for key in ("architectures", "seed")}
         log_batches(client, parent, sample | {"scorers": ", ".join(sweep["scorers"])[:_LONGEST]}, ())
         for label, rows in tables.items():
             for row in rows:
                 _log(client, experiment, parent, row, records[label], sweep["name"], times[label])
-        client.log_artifacts(parent, str(folder / REPORT), REPORT)
+        log_files(client, parent, folder, files)
         # Last, for this is what tells a ranking that was logged whole from one that was cut off.
         client.set_terminated(parent, end_time=last)
     return Counts(logged=count)
@@ -118,31 +135,19 @@ def _log(
 
 def _clear(client: MlflowClient, experiment: str, identity: str) -> bool:
     """Delete what was logged of other states of the ranking; whether this one is still to be logged."""
-    logged: list[Any] = []
-    token = None
-    while True:
-        page = client.search_runs([experiment], max_results=1000, page_token=token)
-        logged += page
-        token = page.token
-        if not token:
-            break
+    logged = search_all(client, [experiment])
     children = defaultdict(list)
     for run in logged:
         if _CHILD in run.data.tags:
             children[run.data.tags[_CHILD]].append(run.info.run_id)
-    parents = {run.info.run_id: run for run in logged if _PARENT in run.data.tags}
-    whole = [
-        run_id
-        for run_id, run in parents.items()
-        if run.data.tags[_PARENT] == identity and run.info.status == "FINISHED"
-    ]
+    known, others = standing([run for run in logged if _PARENT in run.data.tags], _PARENT, identity)
     # Children whose parent somebody deleted go as well.
-    for parent in {*parents, *children} - set(whole[:1]):
+    for parent in {*others, *children} - {known}:
         for run_id in children[parent]:
             client.delete_run(run_id)
-        if parent in parents:
+        if parent in others:
             client.delete_run(parent)
-    return not whole
+    return known is None
 
 
 def _sweep(file: Path) -> dict[str, Any]:
@@ -178,12 +183,10 @@ def _record(path: Path) -> Record:
     return record
 
 
-def _digest(folder: Path, labels: list[str]) -> str:
-    digest = hashlib.sha256((folder / "sweep.json").read_bytes())
-    for label in labels:
-        digest.update((folder / label / "ranking.json").read_bytes())
-        digest.update((folder / REPORT / f"table-{label}.csv").read_bytes())
-    return digest.hexdigest()
+def _files(folder: Path, labels: list[str]) -> list[Path]:
+    """What is kept of a ranking: all that its report is made from, and the report."""
+    parts = [folder / label / name for label in labels for name in (RECORD, SCORES, PROBLEMS, SECONDS)]
+    return [folder / SWEEP, folder / SESSIONS, *parts, *report_files(folder)]
 
 
 def _times(sessions: Path, labels: list[str]) -> dict[str, tuple[int, int]]:

@@ -189,6 +189,11 @@ class FinishedRun:
         self.ending = Ending(run["id"], group_id, run["status"], milliseconds(run["ended"]))
 
     @property
+    def started(self) -> int:
+        """Milliseconds since the epoch."""
+        return milliseconds(self._run["started"])
+
+    @property
     def llm_calls(self) -> int:
         """How many calls of language models the run made."""
         count: int = self._run["totals"]["llm_calls"]
@@ -270,7 +275,9 @@ def _record(folder: Path, run: Mapping[str, Any], ending: Ending) -> RunRecord:
     timings = _lines(folder / "timings.jsonl", _TIMINGS)
     timestamps = _timestamps(timings, len(trials), started, ended)
     higher_is_better = run["metric"]["higher_is_better"]
-    points = list(_trial_points(trials, timestamps, run["cost_kind"], higher_is_better))
+    points = list(
+        _trial_points(trials, timestamps, run["cost_kind"], higher_is_better, asks=bool(spec["models"]))
+    )
     finals, missing = _final_scores(run)
     reasons = run["totals"]["rejected"]
     totals = run["totals"] | {"rejected": sum(reasons.values())}
@@ -285,8 +292,8 @@ def _record(folder: Path, run: Mapping[str, Any], ending: Ending) -> RunRecord:
         group_name=f"{labels['strategy']} on {labels['benchmark']}",
         name=f"{labels['strategy']} on {labels['benchmark']}, seed {seed}",
         started=started,
-        params=_texts(_params(spec)),
-        tags=_texts(_tags(run) | missing | {"harness.group_id": ending.group_id}),
+        params=texts(_params(spec)),
+        tags=texts(_tags(run) | missing | {"harness.group_id": ending.group_id}),
         points=tuple(points),
     )
 
@@ -332,11 +339,14 @@ def _trial_points(
     timestamps: Sequence[int],
     cost_kind: str,
     higher_is_better: bool,
+    *,
+    asks: bool,
 ) -> Iterator[Point]:
     better = max if higher_is_better else min
     hours_key = f"{cost_kind}_gpu_hours"
     best: float | None = None
     seconds = 0.0
+    tokens = 0
     for trial, timestamp in zip(trials, timestamps, strict=True):
         step, valid = trial.trial, trial.valid
         if valid is not None:
@@ -348,6 +358,10 @@ def _trial_points(
             yield Point("best_valid", best, timestamp, step)
         seconds += trial.gpu_seconds
         yield Point(hours_key, seconds / 3600, timestamp, step)
+        if asks:
+            # Also of trials that asked nothing, so that other curves can be drawn over it.
+            tokens += trial.llm.prompt_tokens + trial.llm.completion_tokens if trial.llm else 0
+            yield Point("llm_tokens", float(tokens), timestamp, step)
 
 
 def _final_scores(run: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
@@ -391,13 +405,13 @@ def _scores(run: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, str]]:
 def _params(spec: Mapping[str, Any]) -> dict[str, Any]:
     strategy, benchmark, models = spec["strategy"], spec["benchmark"], spec.get("models") or {}
     params = {"strategy": strategy["name"], "benchmark": benchmark["name"]}
-    params |= _flat("strategy", strategy["params"]) | _flat("benchmark", benchmark["params"])
+    params |= flat("strategy", strategy["params"]) | flat("benchmark", benchmark["params"])
     if "dataset" in benchmark["params"]:
         params["dataset"] = benchmark["params"]["dataset"]
-    params |= _flat("", spec["objective"]) | _flat("budget", spec["budget"])
+    params |= flat("", spec["objective"]) | flat("budget", spec["budget"])
     if models:
         params["model"] = ", ".join(models)
-    return params | _flat("models", models) | {"seed": spec["seed"]}
+    return params | flat("models", models) | {"seed": spec["seed"]}
 
 
 def _tags(run: Mapping[str, Any]) -> dict[str, Any]:
@@ -418,8 +432,8 @@ def _tags(run: Mapping[str, Any]) -> dict[str, Any]:
         "mlflow.source.type": "LOCAL",
         "mlflow.source.git.commit": _commit(run.get("git")),
     }
-    tags |= _flat("data", run["data"]) | _flat("version", run["versions"])
-    return tags | _flat("recommendation", recommendation)
+    tags |= flat("data", run["data"]) | flat("version", run["versions"])
+    return tags | flat("recommendation", recommendation)
 
 
 def _commit(git: object) -> object:
@@ -431,17 +445,17 @@ def _group_id(spec: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
-def _flat(prefix: str, value: object) -> dict[str, Any]:
+def flat(prefix: str, value: object) -> dict[str, Any]:
     """Nested mappings as one, keys joined by dots."""
     if not isinstance(value, dict):
         return {prefix: value}
-    flat: dict[str, Any] = {}
+    joined: dict[str, Any] = {}
     for key, inner in value.items():
-        flat |= _flat(f"{prefix}.{key}" if prefix else str(key), inner)
-    return flat
+        joined |= flat(f"{prefix}.{key}" if prefix else str(key), inner)
+    return joined
 
 
-def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+def texts(values: Mapping[str, Any]) -> dict[str, str]:
     """Keys and values as MLflow takes them; what is not set is left out."""
     return {
         _legal_key(key): _text(value)[:_LONGEST_VALUE] for key, value in values.items() if value is not None

@@ -14,6 +14,9 @@ from harness import store
 from harness.errors import StoreError
 from harness.ranking.run import KIND as RANKING
 from harness.tracking.ranking import track_ranking
+from harness.tracking.state import SWEEP
+from harness.tracking.sweep_run import read_sweep
+from harness.tracking.sweep_run import track_sweep
 from harness.tracking.tracker import Counts
 from harness.tracking.tracker import Tracker
 
@@ -83,19 +86,21 @@ def track_results(results: Path, uri: str, *, traces: bool = False) -> TrackSumm
 
 
 def _track_sweep(folder: Path, uri: str, traces: bool) -> tuple[str, Counts]:
-    name, kind = _name_and_kind(folder / "sweep.json")
+    name, kind = _name_and_kind(folder / SWEEP)
     # Where nothing can be written, no sweep is running and no lock can be made: an archive, for instance.
     with store.locked(folder) if os.access(folder, os.W_OK) else nullcontext():
         if kind == RANKING:
             return name, track_ranking(folder, uri)
+        read_sweep(folder / SWEEP)
         tracker = Tracker(uri, name, traces=traces)
         tracker.log(sorted(path.parent for path in folder.glob("*/*/*/run.json")))
         tracker.close()
+        track_sweep(folder, uri)
     return name, tracker.counts
 
 
 def _is_sweep(folder: Path) -> bool:
-    return (folder / "sweep.json").is_file()
+    return (folder / SWEEP).is_file()
 
 
 def _name_and_kind(file: Path) -> tuple[str, str]:

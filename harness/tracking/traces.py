@@ -51,7 +51,9 @@ def log_traces(
     transcripts = folder.resolve().parents[3] / TRANSCRIPTS
     for start in range(0, len(calls), _AT_A_TIME):
         batch = enumerate(calls[start : start + _AT_A_TIME], start)
-        spans = [_span(run_id, number, call, _transcript(transcripts, call)) for number, call in batch]
+        spans = [
+            _span(run_id, number, call, read_transcript(transcripts, call.call.key)) for number, call in batch
+        ]
         # Unlike one request per trace, these two take all of a batch.
         tracing.log_spans(experiment_id, spans)
         client.link_traces_to_run([span.trace_id for span in spans], run_id)
@@ -65,9 +67,8 @@ def delete_traces(client: MlflowClient, experiment_id: str, run_id: str) -> None
         client.delete_traces(experiment_id, trace_ids=[trace.info.trace_id for trace in traces])
 
 
-def _transcript(folder: Path, call: TracedCall) -> Mapping[str, Any] | None:
-    """``request`` and ``reply`` as they are stored; ``None`` where they are gone or damaged."""
-    key = call.call.key
+def read_transcript(folder: Path, key: str) -> Mapping[str, Any] | None:
+    """``request`` and ``reply`` of a call as they are stored; ``None`` where they are gone or damaged."""
     try:
         entry = json.loads((folder / key[:2] / f"{key}.json").read_bytes())
         return {"request": dict(entry["request"]), "reply": dict(entry["reply"])}

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from harness.tracking.connection import connect
 from harness.tracking.connection import open_experiment
+from harness.tracking.connection import search_all
 from harness.tracking.connection import tracking_errors
 from harness.tracking.layout import ENDINGS
 from harness.tracking.record import Ending
@@ -34,10 +35,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mlflow.entities import Experiment
-    from mlflow.entities import Run
 
 
-_PAGE = 1000
 _INFINITE = 1e300
 # Runs of one transaction, where the server is a database, and how long it waits for that many.
 _AT_A_TIME = 50
@@ -234,7 +233,7 @@ class Tracker:
 
     def _look_up(self) -> None:
         """Find out what was logged before, with one search for the whole sweep."""
-        for run in self._logged_runs():
+        for run in search_all(self._client, [self._experiment.experiment_id]):
             tags, info = run.data.tags, run.info
             group_id, run_id = tags.get("harness.group_id"), tags.get("harness.run_id")
             finished = info.status in ("FINISHED", "FAILED")
@@ -255,17 +254,6 @@ class Tracker:
                 # Somebody deleted the parent alone; this run is logged anew below another.
                 del self._children[key]
                 self._cut_off[key].append(child.mlflow_id)
-
-    def _logged_runs(self) -> list[Run]:
-        experiments = [self._experiment.experiment_id]
-        runs: list[Run] = []
-        token = None
-        while True:
-            page = self._client.search_runs(experiments, max_results=_PAGE, page_token=token)
-            runs += page
-            token = page.token
-            if not token:
-                return runs
 
     def _new_records(self, folders: Sequence[Path]) -> Iterator[RunRecord]:
         new: set[tuple[str, str]] = set()

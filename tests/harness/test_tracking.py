@@ -78,7 +78,6 @@ def make_run(
     label = label or strategy
     folder = sweep / BENCHMARK / label / f"seed-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
-    (sweep / "sweep.json").write_text(json.dumps({"format": 1, "name": SWEEP}))
     rows = [
         {
             "trial": i,
@@ -90,6 +89,8 @@ def make_run(
             "gpu_seconds": 0.0 if i % 4 == 3 else 1800.0,
             "duplicate": i % 4 == 3,
         }
+        # The third trial asked nothing.
+        | ({} if i == 2 else {"llm": {"calls": 1, "prompt_tokens": 100, "completion_tokens": 10}})
         for i in range(trials)
     ]
     timings = [
@@ -144,6 +145,20 @@ def make_run(
     )
     if status == "failed":
         (folder / "error.txt").write_text("Traceback: boom\n")
+    runs = sorted(path.parent.relative_to(sweep).as_posix() for path in sweep.glob("*/*/*/run.json"))
+    plan = {
+        "format": 1,
+        "name": SWEEP,
+        "description": "A sweep of tests.",
+        "made": "2030-01-01T00:00:00+00:00",
+        "benchmarks": [BENCHMARK],
+        "strategies": sorted({run.split("/")[1] for run in runs}),
+        "seeds": sorted({int(run.rpartition("-")[2]) for run in runs}),
+        "budget": {"architectures": None, "trials": trial_budget, "gpu_seconds": None},
+        "objective": {"fidelity": 200, "noise": "mean"},
+        "runs": runs,
+    }
+    (sweep / "sweep.json").write_text(json.dumps(plan))
     return folder
 
 
@@ -256,10 +271,14 @@ def test_a_child_run_holds_what_its_folder_holds(sweep: Path, uri: str) -> None:
     hours = [0.5, 1.0, 1.5, 1.5]
     assert history["simulated_gpu_hours"] == [(*s, h) for s, h in zip(steps, hours, strict=True)]
 
+    # Every trial has a point, so that other curves can be drawn over it.
+    assert history["llm_tokens"] == [(*s, t) for s, t in zip(steps, [110, 220, 220, 330], strict=True)]
+
     assert run["latest"] == {
         "valid": 61.0,
         "best_valid": 62.5,
         "simulated_gpu_hours": 1.5,
+        "llm_tokens": 330,
         "final_valid": 11.0,
         "final_valid_regret": 11.0,
         "final_test": 10.0,
