@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
+from pathlib import Path
 from typing import TYPE_CHECKING
 from typing import Any
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -14,6 +17,7 @@ from reports.published import papers
 from reports.published.check import check
 from reports.published.comparable import NASBENCH201_BEST
 from reports.published.comparable import Best
+from reports.published.finding import Kind
 from reports.published.papers import Paper
 
 if TYPE_CHECKING:
@@ -66,6 +70,13 @@ def test_what_is_found_in_the_papers():
         "incomparable column": 1,
         "no spread": 8,
     }
+
+
+def test_the_documentation_says_what_is_there():
+    page = (Path(__file__).parents[2] / "docs/published.md").read_text(encoding="utf-8")
+    documented = dict(re.findall(r"^\| ([a-z ]+) \| .* \| (\d+) \|$", page, re.MULTILINE))
+    assert documented == {kind: str(len(of_kind(kind))) for kind in get_args(Kind)}
+    assert re.findall(r"^\| `([a-z]+-[a-z0-9-]+)` \|", page, re.MULTILINE) == papers.table_keys()
 
 
 def test_findings_are_in_a_stable_order():
