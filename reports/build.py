@@ -8,12 +8,7 @@ from typing import TYPE_CHECKING
 from harness.ranking.run import KIND
 from reports import benchmark_sheet
 from reports import by_heart
-from reports import cell_figures
-from reports import cells
 from reports import costs
-from reports import curve_figures
-from reports import curves
-from reports import distributions
 from reports import first_proposals
 from reports import formats
 from reports import html
@@ -21,12 +16,12 @@ from reports import measured
 from reports import measures
 from reports import measures_sheet
 from reports import output
+from reports import pictures
 from reports import ranking
 from reports import scores
 from reports import seconds
 from reports import tables
 from reports import validity
-from reports import variation
 from reports.load import load_results
 from reports.output import Report
 from reports.scorers import build as scorers
@@ -38,7 +33,6 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from reports.figures import Drawing
     from reports.formats import Sheet
     from reports.load import Results
     from reports.scores import Ceiling
@@ -71,18 +65,17 @@ def build_report(sweep_folder: Path, out: Path | None = None) -> Report:
         table = tables.benchmark_table(results, label, runs, ceiling)
         sheet = benchmark_sheet.sheet(table)
         contents |= output.files(f"table-{label}", sheet)
-        pictures, drawn = _pictures(results, label, ceiling, scored)
-        contents |= drawn
-        sections.append(html.Section(sheet, table.facts, pictures, lacks_test="test" in ceiling.missing))
+        album = pictures.of_benchmark(results, label, ceiling, scored)
+        contents |= album.files
+        lacks_test = "test" in ceiling.missing
+        sections.append(html.Section(sheet, table.facts, album.pictures, lacks_test=lacks_test))
     sheets = _sweep_sheets(results, runs, known)
     for sheet in sheets:
         contents |= output.files(sheet.name, sheet)
-    consistency = []
-    for heat_map in ranking.consistency_maps(results):
-        picture, files = output.drawn(heat_map)
-        contents |= files
-        consistency.append(picture)
-    of_sheets = {"ranking": consistency}
+    of_sheets = {}
+    for name, album in pictures.of_sheets(results, sheets, known).items():
+        contents |= album.files
+        of_sheets[name] = album.pictures
     markdown = _markdown(results, sections, sheets, of_sheets)
     contents["report.md"] = markdown.encode()
     contents["runs.csv"] = runs.to_csv(index=False, lineterminator="\n").encode()
@@ -112,34 +105,6 @@ def _is_ranking(folder: Path) -> bool:
     return isinstance(sweep, dict) and sweep.get("kind") == KIND
 
 
-def _pictures(
-    results: Results, label: str, ceiling: Ceiling, scored: pd.DataFrame
-) -> tuple[list[html.Picture], dict[str, bytes]]:
-    """The figures of a benchmark, and their files."""
-    pictures: list[html.Picture] = []
-    files: dict[str, bytes] = {}
-
-    def add(name: str, drawing: Drawing, caption: str, *, alone: bool = True) -> None:
-        files.update(drawing.files(name))
-        pictures.append(html.Picture(name, drawing.svg, caption, fills=not alone, alone=alone))
-
-    for panel in curves.panels(results, label, ceiling):
-        add(
-            f"curve-{label}-{panel.axis}",
-            curve_figures.draw(panel),
-            curve_figures.describe(panel),
-            alone=False,
-        )
-    for on in measures.scored({label: ceiling}):
-        if spread := distributions.distribution(on, scored):
-            add(f"boxes-{label}", distributions.draw(spread), distributions.describe(spread))
-        for varied in variation.variations(results, on, scored):
-            add(varied.name, variation.draw(varied), variation.describe(varied))
-    if cell_gallery := cells.gallery(results, label, ceiling):
-        add(f"cells-{label}", cell_figures.draw(cell_gallery), cells.describe(cell_gallery))
-    return pictures, files
-
-
 def _sweep_sheets(results: Results, runs: pd.DataFrame, known: Mapping[str, Ceiling]) -> list[Sheet]:
     """The tables over the whole sweep that have something to say."""
     sheets = [
@@ -158,14 +123,14 @@ def _markdown(
     results: Results,
     sections: Sequence[html.Section],
     sheets: Sequence[Sheet],
-    pictures: Mapping[str, Sequence[html.Picture]],
+    of_sheets: Mapping[str, Sequence[html.Picture]],
 ) -> str:
     parts = [f"# {results.name}\n"]
     for section in sections:
         parts.append(formats.to_markdown(section.sheet))
         parts += map(output.linked, section.pictures)
     for sheet in sheets:
-        parts += [formats.to_markdown(sheet), *map(output.linked, pictures.get(sheet.name, ()))]
+        parts += [formats.to_markdown(sheet), *map(output.linked, of_sheets[sheet.name])]
     incomplete = [f"{path} failed." for path in results.runs.query("status == 'failed'")["path"]]
     incomplete += [f"{path} is not finished." for path in results.runs.query("status == 'running'")["path"]]
     parked = results.runs.query("status == 'parked'")

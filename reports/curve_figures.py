@@ -142,10 +142,10 @@ def _figure(panel: Panel) -> Figure:
         names.append(optimum_label(panel))
     figure = Figure(figsize=(_WIDTH, _HEIGHT + legend_height(names, _WIDTH)), layout="constrained")
     axes = figure.add_subplot()
-    for number, curve in enumerate(panel.curves):
-        draw_curve(axes, curve, number, len(panel.curves))
-    for number, level in enumerate(panel.levels, start=len(panel.curves)):
-        style = line_style(number) | {"marker": "none"}
+    for curve in panel.curves:
+        draw_curve(axes, curve, panel.strategies.index(curve.strategy), len(panel.strategies))
+    for level in panel.levels:
+        style = line_style(panel.strategies.index(level.strategy)) | {"marker": "none"}
         axes.axhline(level.mean[-1], label=level.strategy, linewidth=1.5, **style)
     draw_optimum(axes, panel)
     if panel.curves:
@@ -153,6 +153,9 @@ def _figure(panel: Panel) -> Figure:
         axes.set_ylim(*score_limits(panel, (*panel.curves, *panel.levels)))
     if panel.axis == "architectures":
         scale_architectures(axes)
+    if panel.axis == "llm-tokens":
+        axes.xaxis.set_major_locator(MaxNLocator(5))
+        axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_ylabel(measure_label(**panel.metric, before="Best validation "))
     axes.set_xlabel(
         {

@@ -59,6 +59,7 @@ class Panel:
         benchmark: Label.
         title: What the benchmark is called.
         axis: What ``x`` is.
+        strategies: Labels of the whole sweep in its order, by which curves of all figures have their colours.
         curves: One per strategy with a finished run, in the order of the sweep.
         optimum: The best validation score of the space; NaN where not known, or not what the curves show.
         final: Whether values are scored as in the table; otherwise they are what the search saw.
@@ -73,6 +74,7 @@ class Panel:
     benchmark: str
     title: str
     axis: Axis
+    strategies: tuple[str, ...]
     curves: tuple[Curve, ...]
     optimum: float
     final: bool
@@ -137,6 +139,7 @@ def panels(results: Results, label: str, ceiling: Ceiling) -> tuple[Panel, ...]:
     common = {
         "benchmark": label,
         "title": ceiling.title,
+        "strategies": results.strategies,
         "optimum": ceiling.optimum["valid"] if final else math.nan,
         "final": final,
         "fidelity": runs["spec"].iloc[0]["objective"]["fidelity"],

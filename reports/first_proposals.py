@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.benchmarks.tabular import TabularBenchmark
-from harness.errors import DataError
 from reports import statistics
 from reports.formats import Column
 from reports.formats import Sheet
@@ -20,6 +18,7 @@ from reports.formats import fixed
 from reports.formats import lay_out
 from reports.formats import spread
 from reports.load import FALLBACK
+from reports.scores import every_score
 from reports.sheets import NO_DIFFERENCE
 from reports.sheets import asked
 from reports.sheets import difference_columns
@@ -125,7 +124,7 @@ def _proposals(results: Results, runs: pd.DataFrame, known: Mapping[str, Ceiling
     for label, own in frame.groupby("benchmark", sort=False):
         spec = runs.loc[runs["benchmark"] == label, "spec"].iloc[0]
         ceiling = known[str(label)]
-        scores = _column(ceiling, spec["objective"]["fidelity"])
+        scores = every_score(ceiling, spec["objective"]["fidelity"])
         if scores is None:
             continue
         assert ceiling.benchmark is not None
@@ -134,16 +133,6 @@ def _proposals(results: Results, runs: pd.DataFrame, known: Mapping[str, Ceiling
         better = ceiling.benchmark.metric.higher_is_better
         frame.loc[own.index, "percentile"] = statistics.percentiles(found, scores, higher_is_better=better)
     return frame
-
-
-def _column(ceiling: Ceiling, fidelity: int) -> Floats | None:
-    """Validation scores of all architectures; ``None`` where there is no table of them."""
-    if not isinstance(ceiling.benchmark, TabularBenchmark):
-        return None
-    try:
-        return ceiling.benchmark.scores(split="valid", fidelity=fidelity)
-    except DataError:
-        return None
 
 
 def _of(proposals: pd.DataFrame, benchmark: str, strategy: str) -> pd.DataFrame:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 # Its lightness only rises, so that it is ordered for every eye, and in grey.
 _COLOURS = "viridis"
-# In inches: the smallest cell, and a letter of the font.
-_WIDTH, _HEIGHT, _LETTER = 0.58, 0.34, 0.092
+# In inches: the smallest cell, a letter of the font, and one of the numbers.
+_WIDTH, _HEIGHT, _LETTER, _NUMBER = 0.58, 0.34, 0.092, 0.08
 # Up to so many columns have their names written level.
 _FEW = 6
 # Relative luminance at which black and white text have the same contrast (WCAG 2).
@@ -44,6 +44,7 @@ class HeatMap:
         caption: What it shows.
         row_title: What the rows are together.
         column_title: What the columns are together.
+        decimals: Of the numbers.
     """
 
     name: str
@@ -55,6 +56,7 @@ class HeatMap:
     caption: str
     row_title: str = ""
     column_title: str = ""
+    decimals: int = 2
 
 
 def draw(heat_map: HeatMap) -> Drawing:
@@ -64,11 +66,15 @@ def draw(heat_map: HeatMap) -> Drawing:
 
 def _figure(heat_map: HeatMap) -> Figure:
     rows, columns = heat_map.values.shape
-    level = columns <= _FEW or _longest(heat_map.columns) <= _WIDTH
+    numbers = [
+        [NOTHING if np.isnan(v) else f"{v:.{heat_map.decimals}f}" for v in row] for row in heat_map.values
+    ]
+    cell = max(_WIDTH, _NUMBER * max(len(number) for row in numbers for number in row) + 0.15)
+    level = columns <= _FEW or _longest(heat_map.columns) <= cell
     heads = [_broken(head) if level else head for head in heat_map.columns]
     # As large as cells and names need, so that nothing is squeezed or cut.
     longest = _longest(line for head in heads for line in head.splitlines())
-    width = columns * (max(_WIDTH, longest + 0.15) if level else _WIDTH) + _longest(heat_map.rows)
+    width = columns * (max(cell, longest + 0.15) if level else cell) + _longest(heat_map.rows)
     height = rows * _HEIGHT + (0.17 * max(head.count("\n") + 1 for head in heads) if level else longest)
     figure = Figure(
         figsize=(max(width, _longest([heat_map.title]) * 1.1) + 0.6, height + 0.9), layout="constrained"
@@ -85,7 +91,7 @@ def _figure(heat_map: HeatMap) -> Figure:
         axes.text(
             column + 0.5,
             row + 0.5,
-            f"{value:.2f}" if known else NOTHING,
+            numbers[row][column],
             ha="center",
             va="center",
             fontsize=9,

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from harness.benchmarks.tabular import TabularBenchmark
 from harness.errors import DataError
 from harness.errors import HarnessError
 from harness.errors import SpaceError
@@ -115,6 +116,25 @@ def seed_means(benchmark: Benchmark, ncodes: Iterable[str]) -> Floats | None:
     space = benchmark.space
     scores = [final_score(benchmark, space.from_ncode(ncode), "valid").value for ncode in ncodes]
     return None if None in scores else np.array(scores, dtype=float)
+
+
+def every_score(ceiling: Ceiling, fidelity: int) -> Floats | None:
+    """Validation scores of all architectures in the order of the space, mean over training seeds.
+
+    Args:
+        ceiling: Of the benchmark.
+        fidelity: Epochs.
+
+    Returns:
+        ``None`` where there is no table of them.
+    """
+    if not isinstance(ceiling.benchmark, TabularBenchmark):
+        return None
+    try:
+        scores: Floats = ceiling.benchmark.scores(split="valid", fidelity=fidelity)
+    except DataError:
+        return None
+    return scores
 
 
 def _ceiling(label: str, runs: pd.DataFrame) -> Ceiling:

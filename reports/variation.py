@@ -139,14 +139,14 @@ def _varied(specs: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, list[
         key
         for spec in specs.values()
         for key, value in spec["strategy"]["params"].items()
-        if _is_number(value)
+        if is_number(value)
     )
     for argument in arguments:
         groups: dict[str, dict[float, str]] = {}
         for label, spec in specs.items():
             params = dict(spec["strategy"]["params"])
             value = params.pop(argument, None)
-            if _is_number(value):
+            if is_number(value):
                 rest = json.dumps([spec["strategy"]["name"], params, spec["models"]], sort_keys=True)
                 groups.setdefault(rest, {}).setdefault(value, label)
         for entries in groups.values():
@@ -155,7 +155,8 @@ def _varied(specs: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, list[
                 yield argument, values, [entries[value] for value in values]
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """Whether an argument's value has a place on an axis."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
