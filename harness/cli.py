@@ -185,12 +185,32 @@ def tabulate(
 @app.command("report")
 def make_report(
     folder: Annotated[
-        Path, typer.Argument(metavar="RESULTS", help="Folder of one sweep, e.g. results/quickstart.")
-    ],
-    out: Annotated[Path | None, typer.Option(help="Where to write; RESULTS/report without.")] = None,
+        Path,
+        typer.Argument(
+            metavar="RESULTS",
+            help="Folder of one sweep, e.g. results/quickstart; of several, for the tables of papers.",
+        ),
+    ] = Path("results"),
+    out: Annotated[
+        Path | None, typer.Option(help="Where to write; RESULTS/report, or RESULTS/papers, without.")
+    ] = None,
+    table: Annotated[
+        str | None,
+        typer.Option(help="One table of a paper, such as collm-table3, beside what was measured."),
+    ] = None,
+    file: FileOption = DEFAULT_FILE,
 ) -> None:
-    """Make tables, curves and one HTML page from a results folder."""
-    _report(folder, out, _console())
+    """Make tables, curves and one HTML page from a results folder.
+
+    Of a folder of several sweeps: every table of every paper, as published and as measured, with the sweeps of the
+    experiments file that would fill the rest.
+    """
+    if table is not None:
+        _print_report(_reports("table")(table, folder, out, file), _console())
+    elif folder.is_dir() and not (folder / "sweep.json").exists():
+        _print_report(_reports("papers")(folder, out, file), _console())
+    else:
+        _report(folder, out, _console())
 
 
 @app.command("list")
@@ -598,11 +618,19 @@ def _transcripts(results: Path | None, file: Path) -> Any:
 
 
 def _report(folder: Path, out: Path | None, console: Console) -> None:
+    _print_report(_reports("default")(folder, out), console)
+
+
+def _reports(kind: str) -> Callable[..., Any]:
+    """What makes a kind of report. By name, for the engine knows nothing of the package that makes reports."""
     from importlib.metadata import entry_points
 
-    # By name, for the engine knows nothing of the package that makes reports.
-    (build,) = entry_points(group="harness.reports", name="default")
-    made = build.load()(folder, out)
+    (build,) = entry_points(group="harness.reports", name=kind)
+    made: Callable[..., Any] = build.load()
+    return made
+
+
+def _print_report(made: Any, console: Console) -> None:
     for table in made.console_tables:
         console.print(table)
     console.print(f"Report: {made.page}", highlight=False, soft_wrap=True)

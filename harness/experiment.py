@@ -369,7 +369,7 @@ class ExperimentsFile:
         if not isinstance(sweep, Sweep):
             with self.locate(at):
                 raise SpecError(f"this sweep is of kind {sweep.kind!r}; it has no runs.")
-        strategies = self._strategies(sweep, at)
+        strategies = self.strategies(name)
         specs = []
         for here, label, named, benchmark in self.benchmarks(name):
             with self.locate(here):
@@ -443,7 +443,15 @@ class ExperimentsFile:
             _make(cls, f"model {model!r}", params)
         return {"kind": kind} | {k: v for k, v in params.items() if k not in cls.operational_parameters}
 
-    def _strategies(self, sweep: Sweep, at: Location) -> dict[str, Named]:
+    def strategies(self, name: str) -> dict[str, Named]:
+        """The strategies of a sweep of kind ``search``: labels to names with arguments, every default among them.
+
+        Raises:
+            SpecError: Names file, line and key of what is wrong.
+        """
+        sweep = self.experiments.sweeps[name]
+        assert isinstance(sweep, Sweep), "a ranking has scorers"
+        at: Location = ("sweeps", name)
         strategies: dict[str, Named] = {}
         for s, entry in enumerate(sweep.strategies):
             here: Location = (*at, "strategies", s)

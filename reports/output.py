@@ -40,13 +40,13 @@ class Report:
     files: list[Path]
 
 
-def folder(sweep_folder: Path, out: Path | None) -> Path:
-    """Where a report is written: ``out``, or ``report`` in the sweep's folder.
+def folder(results: Path, out: Path | None, *, name: str = "report") -> Path:
+    """Where a report is written: ``out``, or a folder of that name in the results.
 
     Raises:
         StoreError: A file is there.
     """
-    out = sweep_folder / "report" if out is None else out
+    out = results / name if out is None else out
     if out.exists() and not out.is_dir():
         raise StoreError(f"{out}: this is a file. {_OTHER_FOLDER}")
     return out

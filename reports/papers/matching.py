@@ -33,7 +33,8 @@ class Beside:
         value: The published number.
         measured: Those measured runs that come closest to it; ``None`` where there are none.
         others: Further ones, as ``sweep: label``.
-        comparison: Of the two; ``None`` where nothing was measured, or not of the same data.
+        comparison: Of the two; ``None`` where nothing was measured, not of the same data, or where there is no chance
+            in it, as in the best of a space.
         apart: What was different, one phrase each.
     """
 
@@ -66,7 +67,7 @@ def beside(paper: Paper, value: Value, measured: Sequence[Measured]) -> Beside:
         value,
         first,
         others=tuple(dict.fromkeys(f"{m.sweep}: {m.label}" for m in rest)),
-        comparison=None if first.absent else _compare(value, first),
+        comparison=None if first.absent or value.subject.optimum else _compare(value, first),
         apart=_apart(paper, value, first),
     )
 
@@ -98,11 +99,11 @@ def _compare(value: Value, measured: Measured) -> PublishedComparison:
     if spread is not None and value.spreads == "standard error":
         spread = spread * math.sqrt(value.runs) if value.runs else None
     return compare_with_published(
-        value.mean, measured.values, spread=spread, runs=value.runs, rounding=_rounding(value)
+        value.mean, measured.values, spread=spread, runs=value.runs, rounding=rounding(value)
     )
 
 
-def _rounding(value: Value) -> float:
+def rounding(value: Value) -> float:
     """Half a unit of the last digit that is printed."""
     _, point, decimals = value.printed.partition(" ±")[0].partition(".")
     return 0.5 * 10.0 ** -len(decimals) if point else 0.5

@@ -1,0 +1,310 @@
+"""A published table beside what was measured: number by number, and in the shape in which it is printed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from reports import statistics
+from reports.formats import NOTHING
+from reports.formats import Cell
+from reports.formats import Column
+from reports.formats import Grid
+from reports.formats import Sheet
+from reports.formats import amount
+from reports.formats import between
+from reports.formats import lay_out
+from reports.formats import plain
+from reports.papers.matching import beside
+from reports.papers.matching import rounding
+from reports.published.printed import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from collections.abc import Mapping
+    from collections.abc import Sequence
+
+    from reports.formats import Row
+    from reports.papers.matching import Beside
+    from reports.papers.measured import Measured
+    from reports.published.papers import Paper
+    from reports.published.papers import Value
+    from reports.published.printed import PrintedTable
+
+NOT_COMPARABLE = "not comparable"
+
+MARKS = {"agrees": "=", "differs": "*", "cannot be said": "?", NOT_COMPARABLE: ""}
+"""Behind a difference: what a test says of it."""
+
+_LEGEND = (
+    "Difference: measured minus published. * the means differ (Welch's test, p < 0.05); = they are shown to be within "
+    "one published deviation of each other (two one-sided tests); ? neither is shown. The best mean of those measured "
+    "is bold, the second underlined, and likewise of those published."
+)
+
+
+@dataclass(frozen=True)
+class PaperTable:
+    """A table of a paper, filled.
+
+    Attributes:
+        key: What it is called here.
+        sheet: Number by number.
+        printed: In the shape of the paper: each row as published, and below it as measured.
+        numbers: How many numbers it has.
+        measured: How many of them were measured.
+        missing: Numbers of methods that the harness has, and that no sweep has measured.
+    """
+
+    key: str
+    sheet: Sheet
+    printed: Sheet
+    numbers: int
+    measured: int
+    missing: tuple[Value, ...]
+
+
+def paper_table(paper: Paper, table: PrintedTable, measured: Sequence[Measured]) -> PaperTable:
+    """Put what was measured beside a published table.
+
+    Args:
+        paper: The paper.
+        table: A table of it.
+        measured: All that was measured.
+    """
+    values = [value for value in paper.values() if value.key == table.key]
+    decimals = _printed_decimals(values)
+    matches = [beside(paper, value, measured) for value in values]
+    rows = [_row(match, decimals) for match in matches]
+    frame = pd.DataFrame(rows)
+    ranks = {of: _ranks(frame, of) for of in ("published", "measured")}
+    found = [match for match in matches if match.measured is not None]
+    sheet = Sheet(
+        name=f"paper-{table.key}",
+        title=f"{paper.paper}, {table.table}",
+        caption=_caption(paper, table, values),
+        frame=frame.drop(columns=["decimals", "competes_in"]),
+        wide=lay_out(_columns(), rows, names=3, ranks=ranks),
+        narrow=lay_out(_columns(), rows, names=3, ranks=ranks, narrow=True),
+        closing=" ".join([_LEGEND, *_assumed(found)])
+        if found
+        else "Nothing of it was measured in these sweeps.",
+    )
+    return PaperTable(
+        key=table.key,
+        sheet=sheet,
+        printed=_as_printed(table, sheet, rows, ranks),
+        numbers=len(values),
+        measured=len(found),
+        missing=tuple(m.value for m in matches if m.measured is None and _is_ours(m.value)),
+    )
+
+
+def _caption(paper: Paper, table: PrintedTable, values: Sequence[Value]) -> str:
+    counts = dict.fromkeys(value.runs for value in values if value.runs)
+    sentences = [f"{_sentence(table.shows)} ({paper.cite(table)})."]
+    if counts:
+        sentences.append(f"Means of {' or '.join(map(str, counts))} runs, where the paper says how many.")
+    if table.note:
+        sentences.append(f"{_sentence(table.note)}.")
+    return " ".join(sentences)
+
+
+def _printed_decimals(values: Sequence[Value]) -> dict[tuple[str, str], int]:
+    """Measure and unit to the decimals in which the table prints them: zeros at the end of a number are not kept."""
+    decimals: dict[tuple[str, str], int] = {}
+    for value in values:
+        digits = len(value.printed.partition(" ±")[0].partition(".")[2])
+        kind = (value.measure, value.unit)
+        decimals[kind] = max(decimals.get(kind, 0), digits)
+    return decimals
+
+
+def _is_ours(value: Value) -> bool:
+    subject = value.subject
+    ours = subject.strategy or subject.reference or subject.proxy
+    return not subject.setting and bool(ours or subject.optimum)
+
+
+def _row(match: Beside, decimals: Mapping[tuple[str, str], int]) -> Row:
+    value, found, comparison = match.value, match.measured, match.comparison
+    values = () if found is None else found.values
+    digits = decimals[value.measure, value.unit]
+    row: Row = {
+        "paper": value.paper,
+        "table": value.table,
+        "group": value.group,
+        "row": value.row,
+        "column": value.column,
+        "space": value.space,
+        "dataset": value.dataset,
+        "split": value.split or "",
+        "measure": value.measure,
+        "unit": value.unit,
+        "direction": value.direction,
+        "optimum": value.subject.optimum,
+        "published": value.printed if value.spread is not None else f"{value.mean:.{digits}f}",
+        "published_mean": value.mean,
+        "published_spread": math.nan if value.spread is None else value.spread,
+        "published_runs": value.runs,
+        "measured_mean": statistics.mean(values),
+        "measured_std": statistics.std(values),
+        "n": len(values),
+        "difference": math.nan,
+        "difference_low": math.nan,
+        "difference_high": math.nan,
+        "standard_errors": math.nan,
+        "verdict": "",
+        "reason": "",
+        "gpu_hours": math.nan if found is None else found.gpu_hours,
+        "tokens": math.nan if found is None else found.tokens,
+        "trials": math.nan if found is None else found.trials,
+        "sweep": "" if found is None else found.sweep,
+        "benchmark": "" if found is None else found.benchmark,
+        "strategy": "" if found is None else found.label,
+        "apart": "; ".join(match.apart),
+        "others": "; ".join(match.others),
+        # Measured means are no rounder than two decimals, whatever is printed.
+        "decimals": max(digits, 2),
+        # What methods compete in is the heading that does not name them.
+        "competes_in": value.column if value.method == value.row else value.row,
+    }
+    if comparison is not None:
+        row |= {
+            "difference": comparison.difference,
+            "difference_low": comparison.low,
+            "difference_high": comparison.high,
+            "standard_errors": comparison.standard_errors,
+            "verdict": comparison.verdict,
+            "reason": " ".join([comparison.reason, *comparison.assumed, *comparison.left_out]),
+        }
+    elif found is not None and value.subject.optimum and not found.absent:
+        difference = found.values[0] - value.mean
+        # What floating-point numbers take away is no difference.
+        equal = abs(difference) <= rounding(value) + 1e-9
+        row |= {
+            "difference": difference,
+            "verdict": "agrees" if equal else "differs",
+            "reason": "Both are exact.",
+        }
+    elif found is not None:
+        row |= {"verdict": NOT_COMPARABLE, "reason": "Not of the same data."}
+    return row
+
+
+def _columns() -> list[Column]:
+    return [
+        Column("group", "", plain("group"), optional=True),
+        Column("row", "Row", plain("row"), "Row"),
+        Column("column", "Column", plain("column"), "Column"),
+        Column("published", "Published", plain("published"), "Published"),
+        Column("measured", "Measured", _measured, "Measured"),
+        Column("difference", "Difference", _difference, "Difference"),
+        Column("interval", "95 % interval", _interval, optional=True),
+        Column("errors", "Standard errors apart", _errors, optional=True),
+        Column("verdict", "Verdict", _or_nothing("verdict"), optional=True),
+        Column("n", "Seeds", _seeds, "Seeds"),
+        Column("gpu_hours", "GPU hours", amount("gpu_hours"), "GPU h"),
+        Column("tokens", "LLM tokens", amount("tokens"), optional=True),
+        Column("from", "From", _from, optional=True),
+        Column("apart", "What differs", _or_nothing("apart"), optional=True),
+    ]
+
+
+def _measured(row: Row) -> str:
+    if math.isnan(row["measured_mean"]):
+        return NOTHING
+    text = f"{row['measured_mean']:.{row['decimals']}f}"
+    return text if math.isnan(row["measured_std"]) else f"{text} ± {row['measured_std']:.{row['decimals']}f}"
+
+
+def _difference(row: Row) -> str:
+    if math.isnan(row["difference"]):
+        return NOTHING
+    return f"{row['difference']:+.{row['decimals']}f}{MARKS[row['verdict']]}"
+
+
+def _interval(row: Row) -> str:
+    return between("difference", row["decimals"], "+")(row)
+
+
+def _errors(row: Row) -> str:
+    errors = row["standard_errors"]
+    return f"{errors:+.1f}" if math.isfinite(errors) else NOTHING
+
+
+def _seeds(row: Row) -> str:
+    return str(row["n"]) if row["n"] else NOTHING
+
+
+def _from(row: Row) -> str:
+    return ": ".join(part for part in (row["sweep"], row["strategy"]) if part) or NOTHING
+
+
+def _or_nothing(key: str) -> Callable[[Row], str]:
+    return lambda row: str(row[key]) or NOTHING
+
+
+def _ranks(rows: pd.DataFrame, of: str) -> list[int]:
+    """Rank 1 and 2 among the methods that compete in one thing; 0 for all others."""
+    known = (rows["direction"] != "none") & ~rows["optimum"]
+    if of == "measured":
+        known &= rows["verdict"] != NOT_COMPARABLE
+    # What looks equal is equal.
+    means = [round(mean, digits) for mean, digits in zip(rows[f"{of}_mean"], rows["decimals"], strict=True)]
+    signs = rows["direction"].map({"higher": -1, "lower": 1, "none": 0})
+    judged = (pd.Series(means, index=rows.index) * signs).where(known)
+    groups = judged.groupby([rows["competes_in"], rows["measure"], rows["dataset"], rows["split"]])
+    ranks = groups.rank(method="dense").where(groups.transform("count") > 1)
+    return [int(rank) if rank <= 2 else 0 for rank in ranks.fillna(0)]
+
+
+def _as_printed(
+    table: PrintedTable, sheet: Sheet, rows: Sequence[Row], ranks: Mapping[str, Sequence[int]]
+) -> Sheet:
+    places = {(row["row"], row["column"]): position for position, row in enumerate(rows)}
+    grouped = any(row.group for row in table.rows.values())
+    lines: list[tuple[Cell, ...]] = []
+    for name, printed_row in table.rows.items():
+        published, measured = [], []
+        for column, printed in zip(table.columns, printed_row.values, strict=True):
+            position = places.get((name, column))
+            if position is None:
+                published.append(Cell(printed.text if isinstance(printed, Text) else ""))
+                measured.append(Cell(""))
+            else:
+                published.append(Cell(rows[position]["published"], ranks["published"][position]))
+                measured.append(Cell(_below(rows[position]), ranks["measured"][position]))
+        lines.append((*([Cell(printed_row.group)] if grouped else []), Cell(name), *published))
+        if any(cell.text for cell in measured):
+            lines.append((*([Cell("")] if grouped else []), Cell("measured"), *measured))
+    grid = Grid(
+        heads=(*([""] if grouped else []), "", *table.columns), names=1 + grouped, rows=tuple(lines), notes=()
+    )
+    return Sheet(
+        name=f"printed-{table.key}",
+        title=sheet.title,
+        caption=sheet.caption,
+        frame=sheet.frame,
+        wide=grid,
+        narrow=grid,
+        closing=sheet.closing,
+    )
+
+
+def _below(row: Row) -> str:
+    """What was measured, with the mark of the test and the number of runs; empty where nothing was."""
+    return f"{_measured(row)}{MARKS[row['verdict']]} ({row['n']})" if row["n"] else ""
+
+
+def _assumed(found: Sequence[Beside]) -> list[str]:
+    """What was assumed of any number, each once."""
+    said = [text for match in found if match.comparison for text in match.comparison.assumed]
+    return list(dict.fromkeys(said))
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:]
