@@ -6,11 +6,13 @@ import json
 from typing import TYPE_CHECKING
 
 from harness.ranking.run import KIND
+from reports import anytime
 from reports import benchmark_sheet
 from reports import by_heart
 from reports import costs
 from reports import first_proposals
 from reports import formats
+from reports import headline
 from reports import html
 from reports import measured
 from reports import measures
@@ -22,8 +24,11 @@ from reports import scores
 from reports import seconds
 from reports import tables
 from reports import validity
+from reports.conversation import conversation
 from reports.load import load_results
 from reports.output import Report
+from reports.papers.measured import of_results
+from reports.papers.sheet import paper_tables
 from reports.scorers import build as scorers
 
 if TYPE_CHECKING:
@@ -36,6 +41,7 @@ if TYPE_CHECKING:
     from reports.formats import Sheet
     from reports.load import Results
     from reports.scores import Ceiling
+    from reports.statistics import ScoreTable
 
 
 def build_report(sweep_folder: Path, out: Path | None = None) -> Report:
@@ -69,19 +75,33 @@ def build_report(sweep_folder: Path, out: Path | None = None) -> Report:
         contents |= album.files
         lacks_test = "test" in ceiling.missing
         sections.append(html.Section(sheet, table.facts, album.pictures, lacks_test=lacks_test))
-    sheets = _sweep_sheets(results, runs, known)
+    over_benchmarks = headline.score_table(results, runs, known)
+    sheets = _sweep_sheets(results, runs, known, over_benchmarks)
     for sheet in sheets:
         contents |= output.files(sheet.name, sheet)
     of_sheets = {}
-    for name, album in pictures.of_sheets(results, sheets, known).items():
+    for name, album in pictures.of_sheets(
+        results, sheets, known, headline.rank_tests(over_benchmarks)
+    ).items():
         contents |= album.files
         of_sheets[name] = album.pictures
+    beside = paper_tables(of_results(results, known))
+    for paper_table in beside:
+        contents |= output.files(paper_table.sheet.name, paper_table.sheet)
     markdown = _markdown(results, sections, sheets, of_sheets)
     contents["report.md"] = markdown.encode()
     contents["runs.csv"] = runs.to_csv(index=False, lineterminator="\n").encode()
     clocked = measured.measured_runs(results)
     contents["measured-seconds.csv"] = clocked.to_csv(index=False, lineterminator="\n").encode()
-    page = html.page(results, sections, sheets, of_sheets, measured.measured_sheet(results))
+    page = html.page(
+        results,
+        sections,
+        sheets,
+        of_sheets,
+        papers=beside,
+        conversation=conversation(results),
+        seconds=measured.measured_sheet(results),
+    )
     contents = {"report.html": page.encode()} | contents
 
     written = output.write(out, contents)
@@ -105,9 +125,13 @@ def _is_ranking(folder: Path) -> bool:
     return isinstance(sweep, dict) and sweep.get("kind") == KIND
 
 
-def _sweep_sheets(results: Results, runs: pd.DataFrame, known: Mapping[str, Ceiling]) -> list[Sheet]:
+def _sweep_sheets(
+    results: Results, runs: pd.DataFrame, known: Mapping[str, Ceiling], table: ScoreTable
+) -> list[Sheet]:
     """The tables over the whole sweep that have something to say."""
     sheets = [
+        headline.headline_sheet(results, table, known),
+        anytime.anytime_sheet(results, known),
         measures_sheet.measure_sheet(results, known),
         first_proposals.proposal_sheet(results, known),
         ranking.ranking_sheet(results, known),

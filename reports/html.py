@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from collections.abc import Sequence
 
+    from reports.conversation import Conversation
     from reports.formats import Sheet
     from reports.load import Results
+    from reports.papers.sheet import PaperTable
 
 _TRACEBACK_LINES = 15
 
@@ -62,11 +64,50 @@ class Section:
     lacks_test: bool
 
 
+QUESTIONS = (
+    ("What was reached?", ("headline",)),
+    ("How soon?", ("anytime",)),
+    ("What about other measures?", ("measures",)),
+    ("Do language models know it by heart?", ("first-proposals", "by-heart")),
+    ("Can a language model rank?", ("ranking",)),
+    ("What did it cost?", ("costs", "seconds")),
+    ("Were the replies usable?", ("validity",)),
+)
+"""What a reader asks, and the tables over the whole sweep that answer; the first stands before the benchmarks."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A question with the tables that answer it."""
+
+    question: str
+    sheets: tuple[Sheet, ...]
+
+    @property
+    def anchor(self) -> str:
+        """Name of its place on the page."""
+        return f"sweep-{self.sheets[0].name}"
+
+
+def answers(sheets: Sequence[Sheet]) -> list[Answer]:
+    """The tables of a sweep, by question."""
+    named = {sheet.name: sheet for sheet in sheets}
+    found = [
+        Answer(question, tuple(named.pop(name) for name in names if name in named))
+        for question, names in QUESTIONS
+    ]
+    assert not named, f"no question is answered by {', '.join(named)}"
+    return [answer for answer in found if answer.sheets]
+
+
 def page(
     results: Results,
     sections: Sequence[Section],
     sheets: Sequence[Sheet],
     pictures: Mapping[str, Sequence[Picture]],
+    *,
+    papers: Sequence[PaperTable],
+    conversation: Conversation | None,
     seconds: Sheet | None,
 ) -> str:
     """The page of a sweep of searches.
@@ -76,17 +117,23 @@ def page(
         sections: One per benchmark.
         sheets: Tables over the whole sweep.
         pictures: Figures of these tables, by their names.
+        papers: Tables of papers of which the sweep measured a number.
+        conversation: The first calls of a language model.
         seconds: What was measured; no other part of the page differs between a sweep and its replay, but the times
             and machines of the runs.
     """
     runs = results.runs
+    answered = answers(sheets)
     return render(
         "report.html.j2",
         title=results.name,
         results=results,
         sections=sections,
-        sheets=sheets,
+        headline=[answer for answer in answered if answer.question == QUESTIONS[0][0]],
+        answers=[answer for answer in answered if answer.question != QUESTIONS[0][0]],
         sheet_pictures=pictures,
+        papers=papers,
+        conversation=conversation,
         seconds=seconds,
         statuses=runs["status"].value_counts(sort=False).to_dict(),
         facts=_facts(results),

@@ -62,9 +62,9 @@ class Results:
             ``trial``, ``ncode``, ``state``, ``valid``, ``fidelity``, ``gpu_seconds``, ``duplicate``,
             ``attributes`` (what the strategy attached), :data:`COUNTS`.
         timings: One row per trial: ``run``, ``trial``, :data:`SECONDS`.
-        calls: One row per call of a language model that was recorded: ``run``, ``model``, ``verdict`` (``used``,
-            or why the reply was thrown away), ``prompt_tokens``, ``completion_tokens``, ``seconds``,
-            ``gpu_seconds``.
+        calls: One row per call of a language model that was recorded: ``run``, ``key`` (of its transcript), ``model``,
+            ``verdict`` (``used``, or why the reply was thrown away), ``prompt_tokens``, ``completion_tokens``,
+            ``seconds``, ``gpu_seconds``.
         missing: Planned runs that have no folder yet, as ``benchmark/strategy/seed-n``.
         left_out: Path below the sweep's folder to one sentence that says why it is in no frame, for every
             run folder that is damaged or does not belong to the sweep.
@@ -375,6 +375,8 @@ _TIMING_COLUMNS = {"trial": _plain("trial", int)} | {
 }
 _CALLS = _optional("calls", list)
 _CALL_COLUMNS = {
+    # Of the transcript; calls without one are counted all the same.
+    "key": _Column(lambda call: str(call.get("key", "")), object),
     "model": _plain("model", object),
     "verdict": _plain("verdict", object),
     "prompt_tokens": _plain("prompt_tokens", int),

@@ -8,10 +8,12 @@ from reports import ablations
 from reports import cell_figures
 from reports import cells
 from reports import cost_bars
+from reports import critical_difference
 from reports import curve_figures
 from reports import curves
 from reports import distributions
 from reports import grids
+from reports import headline
 from reports import heatmaps
 from reports import measures
 from reports import ranking
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from reports.load import Results
     from reports.scores import Ceiling
     from reports.stacked import StackedBars
+    from reports.statistics import RankTest
 
 
 class Album:
@@ -102,17 +105,23 @@ def of_benchmark(results: Results, label: str, ceiling: Ceiling, scored: pd.Data
     return album
 
 
-def of_sheets(results: Results, sheets: Sequence[Sheet], known: Mapping[str, Ceiling]) -> dict[str, Album]:
+def of_sheets(
+    results: Results, sheets: Sequence[Sheet], known: Mapping[str, Ceiling], test: RankTest | None
+) -> dict[str, Album]:
     """The figures of the tables over the whole sweep, by the names of the tables.
 
     Args:
         results: The runs.
         sheets: The tables.
         known: Of every benchmark.
+        test: Of ranks over benchmarks, where it could be made.
     """
     albums = {sheet.name: Album() for sheet in sheets}
     for sheet in sheets:
-        if sheet.name == "ranking":
+        if sheet.name == headline.NAME and test is not None:
+            drawing = critical_difference.draw(test, "Ranks over benchmarks")
+            albums[sheet.name].add("critical-difference", drawing, critical_difference.describe(test))
+        elif sheet.name == "ranking":
             for heat_map in ranking.consistency_maps(results):
                 albums[sheet.name].add_heat_map(heat_map)
         elif sheet.name == "costs":

@@ -20,6 +20,7 @@ from reports.formats import lay_out
 from reports.formats import plain
 from reports.papers.matching import beside
 from reports.papers.matching import rounding
+from reports.published import papers
 from reports.published.printed import Text
 
 if TYPE_CHECKING:
@@ -66,6 +67,12 @@ class PaperTable:
     measured: int
     missing: tuple[Value, ...]
 
+    @property
+    def is_known(self) -> bool:
+        """Whether all that was measured of it is no measurement, but the best of a whole space."""
+        of_methods = self.sheet.frame.query("not optimum")
+        return not of_methods["n"].any()
+
 
 def paper_table(paper: Paper, table: PrintedTable, measured: Sequence[Measured]) -> PaperTable:
     """Put what was measured beside a published table.
@@ -101,6 +108,16 @@ def paper_table(paper: Paper, table: PrintedTable, measured: Sequence[Measured])
         measured=len(found),
         missing=tuple(m.value for m in matches if m.measured is None and _is_ours(m.value)),
     )
+
+
+def paper_tables(measured: Sequence[Measured]) -> list[PaperTable]:
+    """The tables of all papers of which a number was measured."""
+    tables = [
+        paper_table(paper, table, measured)
+        for paper in map(papers.load_paper, papers.PAPERS)
+        for table in paper.tables
+    ]
+    return [table for table in tables if table.measured and not table.is_known]
 
 
 def _caption(paper: Paper, table: PrintedTable, values: Sequence[Value]) -> str:
