@@ -81,8 +81,8 @@ def anytime_sheet(results: Results, known: Mapping[str, Ceiling]) -> Sheet | Non
         name="anytime",
         title="How soon",
         caption="Of what the searches saw, over distinct architectures. Area under the curve: mean normalised regret "
-        "along the run, 0 at the best score that any run of this sweep saw, 1 at the mean of what random search had seen in "
-        "the end; less is better, mean ± standard deviation over runs. Reached: share of runs that got as far as that "
+        "along the run, 0 at the best score that any run of this sweep saw, 1 at the mean of what random search had "
+        "seen in the end; less is better, mean ± standard deviation over runs. Reached: share of runs that got as far as that "
         "mean of random search; the median number of architectures until then counts runs that never did as censored "
         "(Kaplan-Meier), ∞ where fewer than half did; the expected number starts a new run whenever one fails.",
         frame=pd.DataFrame(rows),
@@ -109,7 +109,7 @@ def _curves(trials: list[pd.DataFrame], *, higher_is_better: bool) -> tuple[Floa
 def _ends(values: Floats) -> Floats:
     """What each run has in the end, of those that have anything."""
     ends = pd.DataFrame(values).ffill(axis=1).iloc[:, -1].dropna()
-    return ends.to_numpy(dtype=float)
+    return np.asarray(ends, dtype=float)
 
 
 def _rows(
@@ -141,7 +141,5 @@ def _share(row: Row) -> str:
     return NOTHING if math.isnan(row["share"]) else f"{row['share']:.0%}"
 
 
-def _amount(key: str):
-    return lambda row: (
-        NOTHING if math.isnan(row[key]) else "∞" if math.isinf(row[key]) else fixed(key, 1)(row)
-    )
+def _amount(key: str) -> Callable[[Row], str]:
+    return lambda row: "∞" if math.isinf(row[key]) else fixed(key, 1)(row)

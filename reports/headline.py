@@ -64,8 +64,8 @@ def headline_sheet(results: Results, table: ScoreTable, known: Mapping[str, Ceil
 
     Returns:
         One row per strategy: ``rank`` (average over benchmarks), ``regret``, ``better`` (probability that a run beats
-        one of random search), each with ``_low`` and ``_high``; ``benchmarks`` and ``runs`` with a score. ``None`` where
-        fewer than two strategies have a score.
+        one of random search), each with ``_low`` and ``_high``; ``benchmarks`` and ``runs`` with a score. ``None``
+        where fewer than two strategies have a score.
     """
     scored = [s for s, runs in zip(table.strategies, table.runs.sum(axis=1), strict=True) if runs]
     if len(scored) < 2:
