@@ -83,9 +83,9 @@ def anytime_sheet(results: Results, known: Mapping[str, Ceiling]) -> Sheet | Non
         title="How soon",
         caption="Of what the searches saw, over distinct architectures. Area under the curve: mean normalised regret "
         "along the run, 0 at the best score that any run of this sweep saw, 1 at the mean of what random search had "
-        "seen in the end; less is better, mean ± standard deviation over runs. Reached: share of runs that got as far as "
-        "that mean of random search; the median number of architectures until then counts runs that never did as censored "
-        "(Kaplan-Meier), ∞ where fewer than half did; the expected number starts a new run whenever one fails.",
+        "seen in the end; less is better, mean ± standard deviation over runs. Reached: share of runs that got as far "
+        "as that mean of random search; the median number of architectures until then counts runs that never did "
+        "as censored (Kaplan-Meier), ∞ where fewer than half did; the expected number restarts whenever one fails.",
         frame=pd.DataFrame(rows),
         wide=lay_out(columns, shown, names=2),
         narrow=lay_out(columns, shown, names=2, narrow=True),
