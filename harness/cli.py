@@ -184,15 +184,27 @@ def tabulate(
 
 @app.command("report")
 def make_report(
-    folder: Annotated[
-        Path,
+    results: Annotated[
+        str | None,
         typer.Argument(
-            metavar="RESULTS",
-            help="Folder of one sweep, e.g. results/quickstart; of several, for the tables of papers.",
+            metavar="[RESULTS]",
+            help="Folder of one sweep, e.g. results/quickstart; of several, for the tables of papers (`results` "
+            "without). With --from-mlflow, the name of a sweep.",
+            show_default=False,
         ),
-    ] = Path("results"),
+    ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Where to write; RESULTS/report, or RESULTS/papers, without.")
+        Path | None,
+        typer.Option(
+            help="Where to write; without, RESULTS/report, or RESULTS/papers, or SWEEP-report with --from-mlflow."
+        ),
+    ] = None,
+    from_mlflow: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URI",
+            help="Make the report from what this MLflow server has of a sweep, without its folder.",
+        ),
     ] = None,
     table: Annotated[
         str | None,
@@ -205,6 +217,12 @@ def make_report(
     Of a folder of several sweeps: every table of every paper, as published and as measured, with the sweeps of the
     experiments file that would fill the rest.
     """
+    if from_mlflow is not None:
+        if table is not None:
+            raise SpecError("--table reads a folder of results; leave out --from-mlflow, or --table.")
+        _report_from_mlflow(from_mlflow, results, out, _console())
+        return
+    folder = Path(results or "results")
     if table is not None:
         _print_report(_reports("table")(table, folder, out, file), _console())
     elif folder.is_dir() and not (folder / "sweep.json").exists():
@@ -619,6 +637,19 @@ def _transcripts(results: Path | None, file: Path) -> Any:
 
 def _report(folder: Path, out: Path | None, console: Console) -> None:
     _print_report(_reports("default")(folder, out), console)
+
+
+def _report_from_mlflow(uri: str, sweep: str | None, out: Path | None, console: Console) -> None:
+    """Make a sweep's report in a folder that is there for as long as that takes."""
+    import tempfile
+
+    from harness.tracking import fetch_sweep
+
+    with tempfile.TemporaryDirectory(prefix="harness-") as results:
+        fetched = fetch_sweep(uri, sweep, Path(results))
+        for remark in fetched.remarks:
+            console.print(remark, highlight=False, markup=False, soft_wrap=True)
+        _report(fetched.folder, out or Path(f"{fetched.name}-report"), console)
 
 
 def _reports(kind: str) -> Callable[..., Any]:

@@ -29,6 +29,8 @@ RECORD = "ranking.json"
 SCORES = "scores.csv"
 PROBLEMS = "problems.csv"
 SECONDS = "seconds.csv"
+#: All files of a benchmark's folder.
+FILES = (RECORD, SCORES, PROBLEMS, SECONDS)
 
 #: Columns by name, one text per architecture; empty where there is no number.
 Columns = dict[str, list[str]]

@@ -6,10 +6,20 @@ Runs are logged from their folders on disk, so it can be done at once or at any 
 folder stays the one source of truth. Importing this package does not import MLflow.
 """
 
+from harness.tracking.fetch import Fetched
+from harness.tracking.fetch import fetch_sweep
 from harness.tracking.ranking import track_ranking
 from harness.tracking.summary import TrackSummary
 from harness.tracking.summary import track_results
 from harness.tracking.sweep_run import track_sweep
 from harness.tracking.tracker import Tracker
 
-__all__ = ["TrackSummary", "Tracker", "track_ranking", "track_results", "track_sweep"]
+__all__ = [
+    "Fetched",
+    "TrackSummary",
+    "Tracker",
+    "fetch_sweep",
+    "track_ranking",
+    "track_results",
+    "track_sweep",
+]

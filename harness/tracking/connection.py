@@ -10,6 +10,7 @@ from contextlib import closing
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from typing import Any
 
 from harness.errors import TrackingError
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Experiment
     from mlflow.entities import Run
+    from sqlalchemy import Engine
 
 #: URI schemes whose store is a database that this process writes to itself.
 DATABASE_SCHEMES = ("sqlite", "postgresql", "mysql")
@@ -45,10 +47,14 @@ def scheme_of(uri: str) -> str:
     return scheme.partition("+")[0].lower() if colon else ""
 
 
-def connect(uri: str) -> MlflowClient:
+def connect(uri: str, *, existing: bool = False) -> MlflowClient:
     """A client of the tracking server; its tables are made where they do not exist yet.
 
     Environment variables of MLflow that the user has set are left as they are.
+
+    Args:
+        uri: Any tracking URI of MLflow.
+        existing: Make nothing: what is not MLflow's already is an error.
 
     Raises:
         TrackingError: The server cannot be reached, is none, or would forget everything.
@@ -59,7 +65,9 @@ def connect(uri: str) -> MlflowClient:
     for name, level in _QUIET.items():
         logging.getLogger(name).setLevel(level)
     with tracking_errors(uri):
-        if scheme_of(uri) in DATABASE_SCHEMES:
+        if existing:
+            _refuse_what_is_none(uri)
+        elif scheme_of(uri) in DATABASE_SCHEMES:
             _probe_database(uri)
         from mlflow import MlflowClient
 
@@ -153,11 +161,37 @@ def _probe_database(uri: str) -> None:
                 database.execute("BEGIN IMMEDIATE")
                 database.rollback()
         return
+    with _engine(uri) as engine:
+        engine.connect().close()
+
+
+def _refuse_what_is_none(uri: str) -> None:
+    """Refuse a database or a folder in which MLflow would make its own tables or files."""
+    scheme = scheme_of(uri)
+    if scheme in ("", "file"):
+        from mlflow.utils import file_utils
+
+        to_path: Any = file_utils.local_file_uri_to_path
+        if not Path(to_path(uri)).is_dir():
+            raise TrackingError(f"MLflow at {uri}: there is no such folder.")
+    if scheme == "sqlite" and (file := _sqlite_path(uri)) and not file.is_file():
+        raise TrackingError(f"MLflow at {uri}: there is no such database.")
+    if scheme in DATABASE_SCHEMES:
+        import sqlalchemy
+
+        with _engine(uri) as engine:
+            if not sqlalchemy.inspect(engine).has_table("experiments"):
+                raise TrackingError(f"MLflow at {uri}: this database is none of MLflow's.")
+
+
+@contextmanager
+def _engine(uri: str) -> Iterator[Engine]:
     import sqlalchemy
 
-    engine = sqlalchemy.create_engine(uri, connect_args={"connect_timeout": _CONNECT_SECONDS})
+    seconds = "timeout" if scheme_of(uri) == "sqlite" else "connect_timeout"
+    engine = sqlalchemy.create_engine(uri, connect_args={seconds: _CONNECT_SECONDS})
     try:
-        engine.connect().close()
+        yield engine
     finally:
         engine.dispose()
 

@@ -10,10 +10,7 @@ from typing import TYPE_CHECKING
 from typing import Any
 
 from harness.errors import StoreError
-from harness.ranking.folder import PROBLEMS
-from harness.ranking.folder import RECORD
-from harness.ranking.folder import SCORES
-from harness.ranking.folder import SECONDS
+from harness.ranking.folder import FILES
 from harness.ranking.folder import RankingFolder
 from harness.ranking.run import SESSIONS
 from harness.tracking.connection import connect
@@ -22,6 +19,7 @@ from harness.tracking.connection import search_all
 from harness.tracking.connection import tracking_errors
 from harness.tracking.layout import milliseconds
 from harness.tracking.record import Point
+from harness.tracking.state import RANKING_ID
 from harness.tracking.state import REPORT
 from harness.tracking.state import ROLE
 from harness.tracking.state import SWEEP
@@ -41,8 +39,8 @@ if TYPE_CHECKING:
 
     from harness.ranking.folder import Record
 
-# What tells the runs of a ranking from others: of the parent, the digest of what it was logged from.
-_PARENT, _CHILD = "harness.ranking_id", "harness.ranking_of"
+# Tag of a child: its parent.
+_CHILD = "harness.ranking_of"
 _NAMES = ("benchmark", "scorer", "name", "role", "seconds_kind", "missing")
 _LONGEST = 5000
 
@@ -79,7 +77,7 @@ def track_ranking(folder: Path, uri: str) -> Counts:
         tags = {
             "sweep": sweep["name"],
             ROLE: SWEEP_ROLE,
-            _PARENT: identity,
+            RANKING_ID: identity,
             "mlflow.runName": f"ranking {sweep['name']}",
         }
         parent = client.create_run(experiment, start_time=first, tags=tags).info.run_id
@@ -140,7 +138,7 @@ def _clear(client: MlflowClient, experiment: str, identity: str) -> bool:
     for run in logged:
         if _CHILD in run.data.tags:
             children[run.data.tags[_CHILD]].append(run.info.run_id)
-    known, others = standing([run for run in logged if _PARENT in run.data.tags], _PARENT, identity)
+    known, others = standing([run for run in logged if RANKING_ID in run.data.tags], RANKING_ID, identity)
     # Children whose parent somebody deleted go as well.
     for parent in {*others, *children} - {known}:
         for run_id in children[parent]:
@@ -185,7 +183,7 @@ def _record(path: Path) -> Record:
 
 def _files(folder: Path, labels: list[str]) -> list[Path]:
     """What is kept of a ranking: all that its report is made from, and the report."""
-    parts = [folder / label / name for label in labels for name in (RECORD, SCORES, PROBLEMS, SECONDS)]
+    parts = [folder / label / name for label in labels for name in FILES]
     return [folder / SWEEP, folder / SESSIONS, *parts, *report_files(folder)]
 
 

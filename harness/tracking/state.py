@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-#: Tag of the run of a sweep or a ranking, and the folder of its artifacts that holds the report.
+#: Tag of the run that stands for a sweep or a ranking, and its value.
 ROLE, SWEEP_ROLE = "role", "sweep"
-REPORT = "report"
-SWEEP = "sweep.json"
+#: Tag of the run that stands for a ranking: the digest of what it was logged from.
+RANKING_ID = "harness.ranking_id"
+#: Its artifacts, named as in the sweep's folder.
+REPORT, SWEEP = "report", "sweep.json"
 
 
 def report_files(folder: Path) -> list[Path]:

@@ -128,7 +128,7 @@ def track_sweep(folder: Path, uri: str, *, report: bool = True) -> bool:
 def _ended_runs(folder: Path) -> dict[str, FinishedRun]:
     """The runs that have ended, by their folders below the sweep's."""
     runs = {}
-    for path in sorted(path.parent for path in folder.glob("*/*/*/run.json")):
+    for path in sorted(path.parent for path in folder.glob("*/*/seed-*/run.json")):
         try:
             run = FinishedRun(path)
         except UnreadableRun:
@@ -139,33 +139,48 @@ def _ended_runs(folder: Path) -> dict[str, FinishedRun]:
 
 
 def _calls(folder: Path, sweep: layout.Sweep, runs: Mapping[str, FinishedRun]) -> str:
-    """Calls of the first run, in the order of the sweep, that asked a model and was not cut short; as JSON lines."""
-    places = {name: place for place, name in enumerate(sweep.runs)}
-    asked = [name for name, run in runs.items() if run.llm_calls and run.ending]
-    if not asked:
-        return ""
+    """The calls of the run whose calls a report shows, as JSON lines; none where no model was asked.
 
-    def order(name: str) -> tuple[bool, int, str]:
+    That is the first run in the order of the sweep, finished ones before those that failed.
+    """
+
+    def order(name: str) -> tuple[bool, int, int, int]:
+        benchmark, strategy, seed = name.split("/")
         ending = runs[name].ending
-        return ending is None or ending.status not in FINISHED, places.get(name, len(places)), name
+        return (
+            ending is None or ending.status not in FINISHED,
+            _place(benchmark, sweep.benchmarks),
+            _place(strategy, sweep.strategies),
+            int(seed.removeprefix("seed-")),
+        )
 
-    transcripts = folder.resolve().parent / TRANSCRIPTS
-    lines: dict[str, str] = {}
+    for name in sorted((name for name, run in runs.items() if run.llm_calls), key=order):
+        try:
+            calls = runs[name].calls()
+        except UnreadableRun:
+            continue  # It is not logged either.
+        if calls:
+            return _lines(folder.resolve().parent / TRANSCRIPTS, [traced.call.key for traced in calls])
+    return ""
+
+
+def _place(label: str, labels: Sequence[str]) -> int:
+    return labels.index(label) if label in labels else len(labels)
+
+
+def _lines(transcripts: Path, keys: Sequence[str]) -> str:
+    """Those calls that are stored, each once, up to :data:`_MOST_BYTES`."""
+    lines = []
     left = _MOST_BYTES
-    try:
-        calls = runs[min(asked, key=order)].calls()
-    except UnreadableRun:
-        return ""
-    for key in dict.fromkeys(traced.call.key for traced in calls):
+    for key in dict.fromkeys(keys):
         entry = read_transcript(transcripts, key)
         if entry is None:
             continue
-        line = json.dumps({"key": key} | dict(entry), separators=(",", ":")) + "\n"
-        left -= len(line)
+        lines.append(json.dumps({"key": key} | dict(entry), separators=(",", ":")) + "\n")
+        left -= len(lines[-1])
         if left < 0:
-            break
-        lines[key] = line
-    return "".join(lines.values())
+            return "".join(lines[:-1])
+    return "".join(lines)
 
 
 def _tags(sweep: layout.Sweep, identity: str) -> dict[str, str]:
