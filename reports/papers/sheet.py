@@ -274,7 +274,7 @@ def _ranks(rows: pd.DataFrame, of: str) -> list[int]:
     means = [round(mean, digits) for mean, digits in zip(rows[f"{of}_mean"], rows["decimals"], strict=True)]
     signs = rows["direction"].map({"higher": -1, "lower": 1, "none": 0})
     judged = (pd.Series(means, index=rows.index) * signs).where(known)
-    groups = judged.groupby([rows["competes_in"], rows["measure"], rows["dataset"], rows["split"]])
+    groups = judged.groupby([rows[key] for key in ("competes_in", "space", "measure", "dataset", "split")])
     ranks = groups.rank(method="dense").where(groups.transform("count") > 1)
     return [int(rank) if rank <= 2 else 0 for rank in ranks.fillna(0)]
 
