@@ -34,7 +34,8 @@ MOST = 6
 # In inches: a panel without its legend, a letter and a line of the legend.
 _WIDTH, _HEIGHT, _LETTER, _LINE = 4.1, 2.9, 0.088, 0.2
 _COLUMNS = 3
-_LONGEST = 40
+# Letters of a text, and arguments of which values are given; with more of them the label of the entry has to do.
+_LONGEST, _FEW = 40, 2
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class Change:
 
     Attributes:
         arguments: Their names.
-        variants: The curve of each variant, and what is different in it.
+        variants: The curve of each variant, and what is different in it: the values of up to two
+            arguments, or its label.
     """
 
     arguments: tuple[str, ...]
@@ -153,7 +155,7 @@ def _draw(axes: Axes, shown: Ablation, change: Change) -> None:
     axes.set_xlim(0, max(curve.x[-1] for curve in (shown.original, *(curve for curve, _ in change.variants))))
     curve_figures.scale_architectures(axes)
     axes.set_xlabel("Distinct architectures")
-    axes.set_title(_short(" and ".join(change.arguments)), fontsize=11)
+    axes.set_title(_title(change.arguments), fontsize=11)
     axes.grid(visible=True, color=INK, alpha=0.12, linewidth=0.6)
     # Each panel has its own, so that a colour stands for one thing where it is looked for.
     axes.legend(loc="upper left", bbox_to_anchor=(-0.02, -0.2), frameon=False, fontsize=10, handlelength=3.2)
@@ -184,7 +186,8 @@ def _ablation(
             key for key in _changed(arguments[original.strategy], own) if not key.startswith("model ")
         )
         if names:
-            text = ", ".join(f"{key}: {own.get(key, 'none')}" for key in names)
+            settings = ", ".join(f"{key}: {own.get(key, 'none')}" for key in names)
+            text = settings if len(names) <= _FEW else curve.strategy
             changes.setdefault(names, []).append((curve, text))
     shown = [Change(names, tuple(variants)) for names, variants in changes.items() if len(variants) <= MOST]
     left_out = tuple(names for names, variants in changes.items() if len(variants) > MOST)
@@ -193,6 +196,10 @@ def _ablation(
 
 def _changed(first: Mapping[str, str], second: Mapping[str, str]) -> list[str]:
     return [key for key in dict.fromkeys([*first, *second]) if first.get(key) != second.get(key)]
+
+
+def _title(arguments: Sequence[str]) -> str:
+    return _short(" and ".join(arguments)) if len(arguments) <= _FEW else f"{len(arguments)} arguments"
 
 
 def _short(text: str) -> str:

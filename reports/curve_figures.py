@@ -12,6 +12,7 @@ from matplotlib.ticker import MaxNLocator
 from reports.figures import INK
 from reports.figures import legend_below
 from reports.figures import legend_height
+from reports.figures import legend_width
 from reports.figures import line_style
 from reports.figures import measure_label
 from reports.figures import render
@@ -39,7 +40,7 @@ def draw(panel: Panel) -> Drawing:
     Args:
         panel: The curves. Those of a single run have no band.
     """
-    return render(partial(_figure, panel))
+    return render(partial(figure, panel))
 
 
 def describe(panel: Panel) -> str:
@@ -136,12 +137,14 @@ def scale_architectures(axes: Axes) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
 
 
-def _figure(panel: Panel) -> Figure:
+def figure(panel: Panel) -> Figure:
+    """The same as a figure, while the style of all figures is set (:func:`reports.figures.render`)."""
     names = [curve.strategy for curve in (*panel.curves, *panel.levels)]
     if not np.isnan(panel.optimum):
         names.append(optimum_label(panel))
-    figure = Figure(figsize=(_WIDTH, _HEIGHT + legend_height(names, _WIDTH)), layout="constrained")
-    axes = figure.add_subplot()
+    width = max(_WIDTH, legend_width(names))
+    made = Figure(figsize=(width, _HEIGHT + legend_height(names, width)), layout="constrained")
+    axes = made.add_subplot()
     for curve in panel.curves:
         draw_curve(axes, curve, panel.strategies.index(curve.strategy), len(panel.strategies))
     for level in panel.levels:
@@ -167,10 +170,10 @@ def _figure(panel: Panel) -> Figure:
     axes.set_title(panel.title)
     axes.grid(visible=True, color=INK, alpha=0.12, linewidth=0.6)
     if panel.curves:
-        legend_below(figure)
+        legend_below(made)
     else:
         axes.text(0.5, 0.5, "no finished run yet", transform=axes.transAxes, ha="center", va="center")
-    return figure
+    return made
 
 
 def _gpu_hours(panel: Panel) -> str:

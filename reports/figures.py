@@ -37,7 +37,7 @@ _LONG = 20
 # In inches, of a legend: a letter, the mark before it with the gap behind it, and a line.
 _LETTER, _HANDLE, _LINE = 0.085, 0.85, 0.24
 
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 11,
     "text.color": INK,
@@ -55,6 +55,7 @@ _STYLE: dict[Any, Any] = {
     # TrueType: many journals take no fonts of type 3.
     "pdf.fonttype": 42,
 }
+"""Settings of matplotlib, on top of its defaults."""
 
 
 class Drawing(NamedTuple):
@@ -91,23 +92,32 @@ def render(make: Callable[[], Figure]) -> Drawing:
     with mpl.rc_context():
         # Not on top of a user's own style, which would make other figures of equal results.
         mpl.rcdefaults()
-        mpl.rcParams.update(_STYLE)
+        mpl.rcParams.update(STYLE)
         figure = make()
         return Drawing(_png(figure), _svg(figure), _pdf(figure))
 
 
 def line_style(number: int) -> dict[str, Any]:
-    """Colour, dashes and marker of a line; no two of the first 42 are alike.
+    """Colour, dashes and marker of a line; no two of the first 42 are alike, also without colours.
 
     Args:
         number: Which line of its figure it is.
     """
     again = number // len(PALETTE)
     return {
-        "color": PALETTE[number % len(PALETTE)],
+        "color": PALETTE[(number + again) % len(PALETTE)],
         "linestyle": DASHES[number % len(DASHES)],
-        "marker": MARKERS[(number + again) % len(MARKERS)],
+        "marker": MARKERS[number % len(MARKERS)],
     }
+
+
+def legend_width(names: Iterable[str]) -> float:
+    """Inches that a legend below a figure needs at least, in one column.
+
+    Args:
+        names: What it lists.
+    """
+    return _LETTER * max(map(len, names), default=0) + _HANDLE
 
 
 def legend_height(names: Iterable[str], width: float) -> float:
@@ -151,7 +161,7 @@ def legend_below(
 
 
 def _columns(names: Sequence[str], width: float) -> int:
-    return max(1, int(width // (_LETTER * max(map(len, names), default=0) + _HANDLE)))
+    return max(1, int(width // legend_width(names)))
 
 
 def measure_label(name: str, unit: str, *, higher_is_better: bool, before: str = "") -> str:

@@ -133,7 +133,7 @@ def heat_maps(grid: Grid) -> list[HeatMap]:
             (float(np.nanmin(grid.mean)), float(np.nanmax(grid.mean))),
             decimals(grid.measure.unit),
             f"Mean {measure} over runs of {what}; {better} is better. The coefficient of variation of these means is "
-            f"{grid.robustness:.2g} %: how much the two arguments matter.",
+            f"{grid.robustness:.3g} %: how much the two arguments matter.",
         )
     ]
     if not np.isnan(grid.variation).all():

@@ -61,10 +61,11 @@ class HeatMap:
 
 def draw(heat_map: HeatMap) -> Drawing:
     """The heat map as files."""
-    return render(partial(_figure, heat_map))
+    return render(partial(figure, heat_map))
 
 
-def _figure(heat_map: HeatMap) -> Figure:
+def figure(heat_map: HeatMap) -> Figure:
+    """The same as a figure, while the style of all figures is set (:func:`reports.figures.render`)."""
     rows, columns = heat_map.values.shape
     numbers = [
         [NOTHING if np.isnan(v) else f"{v:.{heat_map.decimals}f}" for v in row] for row in heat_map.values
@@ -76,10 +77,10 @@ def _figure(heat_map: HeatMap) -> Figure:
     longest = _longest(line for head in heads for line in head.splitlines())
     width = columns * (max(cell, longest + 0.15) if level else cell) + _longest(heat_map.rows)
     height = rows * _HEIGHT + (0.17 * max(head.count("\n") + 1 for head in heads) if level else longest)
-    figure = Figure(
+    made = Figure(
         figsize=(max(width, _longest([heat_map.title]) * 1.1) + 0.6, height + 0.9), layout="constrained"
     )
-    axes = figure.add_subplot()
+    axes = made.add_subplot()
     scale = mpl.colors.Normalize(*heat_map.limits, clip=True)
     colours = mpl.colormaps[_COLOURS]
     # A mesh, not an image: figures inside the page are drawn, without a picture to load.
@@ -106,8 +107,8 @@ def _figure(heat_map: HeatMap) -> Figure:
     axes.spines[:].set_visible(False)
     axes.set_xlabel(heat_map.column_title)
     axes.set_ylabel(heat_map.row_title)
-    figure.suptitle(heat_map.title, x=0.02, ha="left", fontsize=mpl.rcParams["axes.titlesize"])
-    return figure
+    made.suptitle(heat_map.title, x=0.02, ha="left", fontsize=mpl.rcParams["axes.titlesize"])
+    return made
 
 
 def _broken(head: str) -> str:

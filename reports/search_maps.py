@@ -47,11 +47,11 @@ if TYPE_CHECKING:
 
     Indices = NDArray[np.intp]
 
-MOST_POINTS = 1500
-"""Architectures on a map: those that are visited, and as many drawn from the space as there is space left for."""
+DRAWN = 600
+"""Architectures that are drawn from the space beside those that are visited; fewer where fewer are left."""
 
-FEWEST_DRAWN = 300
-"""Architectures that are drawn from the space at least, so that paths lie on something; fewer where fewer are left."""
+MOST_VISITED = 900
+"""Architectures on all paths together; longer paths are thinned evenly, and keep those that were the best so far."""
 
 _PERPLEXITY = 30.0
 _ITERATIONS = 500
@@ -146,14 +146,11 @@ def search_map(results: Results, label: str, ceiling: Ceiling) -> SearchMap | No
     if not chosen:
         return None
     better = bool(finished["record"].iloc[0]["metric"]["higher_is_better"])
-    # All paths together leave space for what is drawn.
-    room = max(1, (MOST_POINTS - min(FEWEST_DRAWN, space.size)) // len(chosen))
-    tracks = [_track(results, run, space, better=better, room=room) for run in chosen]
+    tracks = [_track(results, run, space, better=better, room=MOST_VISITED // len(chosen)) for run in chosen]
     best = int(np.nanargmin(ranks))
     visited = np.unique(np.concatenate([[best], *(track.visited for track in tracks)]))
     others = np.setdiff1d(np.arange(space.size), visited)
-    number = min(len(others), max(MOST_POINTS - len(visited), FEWEST_DRAWN))
-    drawn = np.random.default_rng(_SEED).choice(others, number, replace=False)
+    drawn = np.random.default_rng(_SEED).choice(others, min(DRAWN, len(others)), replace=False)
     shown = np.concatenate([visited, drawn])
     paths = tuple(
         Path(
@@ -293,7 +290,7 @@ def _distinct(indices: Indices) -> Indices:
 
 def _title(path: Path) -> str:
     """Whose path it is, in lines of a panel's width."""
-    return textwrap.fill(f"{path.strategy}, seed {path.seed}", int(_SIZE / _LETTER))
+    return textwrap.fill(f"{path.strategy}, seed\N{NO-BREAK SPACE}{path.seed}", int(_SIZE / _LETTER))
 
 
 def _marks() -> Sequence[Line2D]:

@@ -60,7 +60,8 @@ class Sources:
         edges: ``(windows + 1,)``: number of the first trial of each window, and that behind the last.
         shares: Source to its share of the trials of each window, ``(windows,)``, over all runs; they sum to 1.
         offered: ``(windows,)``: share of evolution's among the candidates that a model chose from, times the share of
-            trials in which it chose; what the share of :data:`EVOLUTION` would be if it chose blindly. NaN without any.
+            trials in which it chose; what the share of :data:`EVOLUTION` would be if it chose blindly. NaN where
+            it was shown none.
     """
 
     strategy: str
@@ -200,7 +201,7 @@ def _draw(axes: Axes, panel: Sources, order: tuple[str, ...]) -> None:
 
 def _title(panel: Sources) -> str:
     """Whose proposals they are, in lines of a panel's width."""
-    text = f"{panel.strategy} ({panel.runs} run{'' if panel.runs == 1 else 's'})"
+    text = f"{panel.strategy} ({panel.runs}\N{NO-BREAK SPACE}run{'' if panel.runs == 1 else 's'})"
     return textwrap.fill(text, int((_WIDTH - 0.6) / _LETTER))
 
 
@@ -223,8 +224,9 @@ def _count(strategy: str, runs: int, trials: np.ndarray, sources: np.ndarray, of
         for source in _order(sources.tolist())
     }
     known = np.isfinite(offered)
-    blind = np.bincount(window, np.where(known, offered, 0.0), minlength=len(totals)) / totals
-    return Sources(strategy, runs, edges, shares, blind if known.any() else np.full(len(totals), np.nan))
+    blind = np.bincount(window[known], offered[known], minlength=len(totals)) / totals
+    asked = np.bincount(window[known], minlength=len(totals)) > 0
+    return Sources(strategy, runs, edges, shares, np.where(asked, blind, np.nan))
 
 
 def _order(sources: Iterable[str]) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from reports.figures import MARKERS
 from reports.figures import PALETTE
 from reports.figures import legend_below
 from reports.figures import legend_height
+from reports.figures import legend_width
 from reports.figures import measure_label
 from reports.figures import render
 
@@ -176,8 +177,8 @@ def _curve(scores: pd.DataFrame, measure: Metric, labels: list[str]) -> Curve:
 
 def figure(shown: Variation) -> Figure:
     """The same as a figure, while the style of all figures is set (:func:`reports.figures.render`)."""
-    width = _WIDTH * len(shown.curves)
     names = [_own(shown), *shown.curves[0].others]
+    width = max(_WIDTH * len(shown.curves), legend_width(names))
     made = Figure(figsize=(width, _HEIGHT + legend_height(names, width)), layout="constrained")
     for axes, curve in zip(made.subplots(1, len(shown.curves), squeeze=False)[0], shown.curves, strict=True):
         _panel(axes, shown, curve)

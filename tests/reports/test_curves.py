@@ -13,6 +13,8 @@ from reports import curves
 from reports import scores
 from reports.load import load_results
 from tests.reports.conftest import Folder
+from tests.reports.conftest import call
+from tests.reports.conftest import llm
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -123,3 +125,25 @@ def test_runs_that_cost_nothing_can_be_drawn(tmp_path):
     folder.run("random_search", 0, "00", changes={0: {"gpu_seconds": 0.0}})
     for panel in panels_of(folder.path):
         curve_figures.draw(panel)
+
+
+def test_over_tokens_strategies_without_a_model_are_levels(tmp_path):
+    folder = Folder(tmp_path / "s", ["random_search", "clever"])
+    folder.run("random_search", 0, "00 11 01")
+    # A model read 100 tokens and wrote 10; its second proposal took two calls, its first trial none.
+    once, twice = llm(call())[0], llm(call(), call())[0]
+    folder.run("clever", 0, "00 01 22", changes={1: once, 2: twice})
+    *_, panel = panels_of(folder.path)
+    assert panel.axis == "llm-tokens"
+    (curve,) = panel.curves
+    assert (curve.x[0], curve.x[-1]) == (0, 330)
+    assert set(curve.mean[curve.x < 110]) == {50}
+    assert set(curve.mean[(curve.x >= 110) & (curve.x < 330)]) == {51}
+    assert curve.mean[-1] == 72
+    (level,) = panel.levels
+    assert (level.strategy, level.mean[-1]) == ("random_search", 61)
+    assert "Lines across are what strategies that ask no model reach" in curve_figures.describe(panel)
+
+
+def test_no_panel_over_tokens_without_a_model(compared):
+    assert [panel.axis for panel in panels_of(compared)] == ["architectures", "gpu-hours"]
