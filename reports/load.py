@@ -6,12 +6,13 @@ import json
 import math
 from collections import Counter
 from dataclasses import dataclass
-from functools import partial
+from operator import itemgetter
 from typing import TYPE_CHECKING
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from pydantic_core import from_json
 
 from harness.errors import DataError
 from harness.errors import StoreError
@@ -217,11 +218,15 @@ class _RunReader:
         duplicates = int(trials["duplicate"].sum())
         totals = self.record.totals
         error = self.path / "error.txt"
+        # Few trials have any, so it pays to pass over the others.
+        rejected: Counter[str] = Counter()
+        for reasons in filter(None, trials["reasons"]):
+            rejected.update(reasons)
+        sources = [attributes.get("source") for attributes in filter(None, trials["attributes"])]
         # A run's own totals also hold what it spent after its last trial, on a proposal that never came. Those of
         # a run that goes on were written when it started.
         known = {key: getattr(totals, key) for key in (*COUNTS, *SECONDS)}
         known["rejected"] = sum(totals.rejected.values())
-        reasons = Counter(totals.rejected) | sum(map(Counter, trials["reasons"]), Counter())
         return {
             "benchmark": self.benchmark,
             "strategy": self.strategy,
@@ -240,8 +245,8 @@ class _RunReader:
             "duplicates": duplicates,
             "pruned": int((trials["state"] == "pruned").sum()),
             "unscored": int((trials["state"] == "failed").sum()),
-            "fallbacks": sum(attributes.get("source") == FALLBACK for attributes in trials["attributes"]),
-            "reasons": dict(sorted(reasons.items())),
+            "fallbacks": sources.count(FALLBACK),
+            "reasons": dict(sorted((Counter(totals.rejected) | rejected).items())),
             "gpu_seconds": float(trials["gpu_seconds"].sum()),
             **{key: max(known[key], int(trials[key].sum())) for key in COUNTS},
             **{key: max(known[key], float(timings[key].sum())) for key in SECONDS},
@@ -250,18 +255,18 @@ class _RunReader:
     def _lines(self, file: Path) -> Lines:
         """The whole lines of a JSONL file, parsed; none where the file is not there yet."""
         try:
-            raw = file.read_bytes().split(b"\n")
+            *raw, rest = file.read_bytes().split(b"\n")
         except FileNotFoundError:
             return []
         except OSError as error:
             raise StoreError(f"{file}: cannot be read: {error.strerror}.") from error
-        if raw.pop():
+        if rest:
             self._remarks.append(
                 f"{self.name}: the last line of {file.name} is half-written; it is left out."
             )
         try:
-            # One call of the parser for the whole file: four times faster than one call per line.
-            return json.loads(b"[" + b",".join(raw) + b"]")  # type: ignore[no-any-return]
+            # One call of the parser for the whole file: three times faster than one call of json per line.
+            return from_json(b"[" + b",".join(raw) + b"]")  # type: ignore[no-any-return]
         except ValueError:
             return self._lines_one_by_one(file, raw)
 
@@ -286,23 +291,10 @@ def _columns(
 ) -> dict[str, np.ndarray]:
     """Column name to values; an error names the line (or what ``each`` is called) that is not as it should be."""
     try:
-        return {
-            key: _array([column.take(line) for line in lines], column.dtype)
-            for key, column in columns.items()
-        }
+        return {key: column.of(lines) for key, column in columns.items()}
     except _WRONG:
         _locate(file, lines, columns, each)
         raise
-
-
-def _array(values: Sequence[Any], dtype: type) -> np.ndarray:
-    if dtype is not object:
-        return np.array(values, dtype=dtype)
-    # Lists stay lists, also where all are of one length.
-    array = np.empty(len(values), dtype=object)
-    for i, value in enumerate(values):
-        array[i] = value
-    return array
 
 
 def _locate(file: Path, lines: Lines, columns: Mapping[str, _Column], each: str) -> None:
@@ -314,69 +306,89 @@ def _locate(file: Path, lines: Lines, columns: Mapping[str, _Column], each: str)
     for number, line in enumerate(lines, start=1):
         for key, column in columns.items():
             try:
-                _array([column.take(line)], column.dtype)
+                column.of([line])
             except _WRONG:
                 raise DataError(f"{file}, {each} {number}: {key!r} is missing or of a wrong type.") from None
 
 
 @dataclass(frozen=True)
 class _Column:
-    """How a column is taken from a line, and its type."""
+    """How a column is taken from lines, and its type.
 
-    take: Callable[[dict[str, Any]], Any]
+    A sweep has millions of lines, so a column is taken from all lines of a file in one go.
+    """
+
+    take: Callable[[Lines], Sequence[Any]]
     dtype: type
+
+    def of(self, lines: Lines) -> np.ndarray:
+        """The column, with a value per line."""
+        values = self.take(lines)
+        if self.dtype is object:
+            # Lists stay lists, also where all are of one length.
+            return np.fromiter(values, object, len(values))
+        return np.array(values, dtype=self.dtype)
 
 
 def _plain(key: str, dtype: type) -> _Column:
-    return _Column(lambda line: line[key], dtype)
+    value = itemgetter(key)
+    return _Column(lambda lines: list(map(value, lines)), dtype)
+
+
+def _seconds(key: str) -> _Column:
+    if key not in _OPTIONAL_SECONDS:
+        return _plain(key, float)
+    # Seconds of models, and of a strategy's own devices, are there only where there were any.
+    return _Column(lambda lines: [line.get(key, 0.0) for line in lines], float)
 
 
 def _optional(key: str, kind: type) -> _Column:
-    """A JSON object or list that is left out where it is empty."""
+    """A JSON object or list that is left out where it is empty; lines without one share one."""
 
-    def take(line: dict[str, Any]) -> Any:
-        value = line.get(key, kind())
-        if not isinstance(value, kind):
+    def take(lines: Lines) -> list[Any]:
+        nothing = kind()
+        values = [line.get(key, nothing) for line in lines]
+        if not all(isinstance(value, kind) for value in values if value is not nothing):
             raise TypeError(f"{key} is no {kind.__name__}")
-        return value
+        return values
 
     return _Column(take, object)
 
 
 def _llm(key: str) -> _Column:
     # The key is there only where a model was called.
-    return _Column(lambda line: line["llm"][key] if "llm" in line else 0, int)
+    return _Column(lambda lines: [line["llm"][key] if "llm" in line else 0 for line in lines], int)
 
 
-def _or_none_spent(key: str, line: dict[str, Any]) -> Any:
-    return line.get(key, 0.0)
+def _valid(lines: Lines) -> list[float]:
+    # A failed trial has no score.
+    return [math.nan if line["state"] == "failed" else line["valid"] for line in lines]
+
+
+def _rejected(lines: Lines) -> list[int]:
+    return [sum(line["rejected"].values()) if "rejected" in line else 0 for line in lines]
 
 
 _TRIAL_COLUMNS = {
     "trial": _plain("trial", int),
     "ncode": _plain("ncode", object),
     "state": _plain("state", object),
-    # A failed trial has no score.
-    "valid": _Column(lambda line: math.nan if line["state"] == "failed" else line["valid"], float),
+    "valid": _Column(_valid, float),
     "fidelity": _plain("fidelity", int),
     "gpu_seconds": _plain("gpu_seconds", float),
     "duplicate": _plain("duplicate", bool),
     "attributes": _optional("attributes", dict),
     "reasons": _optional("rejected", dict),
-    "rejected": _Column(lambda line: sum(line["rejected"].values()) if "rejected" in line else 0, int),
+    "rejected": _Column(_rejected, int),
     "llm_calls": _llm("calls"),
     "prompt_tokens": _llm("prompt_tokens"),
     "completion_tokens": _llm("completion_tokens"),
 }
-_TIMING_COLUMNS = {"trial": _plain("trial", int)} | {
-    # Seconds of models, and of a strategy's own devices, are there only where there were any.
-    key: _Column(partial(_or_none_spent, key), float) if key in _OPTIONAL_SECONDS else _plain(key, float)
-    for key in SECONDS
-}
+_TIMING_COLUMNS = {"trial": _plain("trial", int)} | {key: _seconds(key) for key in SECONDS}
 _CALLS = _optional("calls", list)
 _CALL_COLUMNS = {
     # Of the transcript; calls without one are counted all the same.
-    "key": _Column(lambda call: str(call.get("key", "")), object),
+    "key": _Column(lambda calls: [str(call.get("key", "")) for call in calls], object),
     "model": _plain("model", object),
     "verdict": _plain("verdict", object),
     "prompt_tokens": _plain("prompt_tokens", int),
