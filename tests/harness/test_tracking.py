@@ -29,7 +29,9 @@ from harness.spaces import SearchSpace
 from harness.store import locked
 from harness.tracking import Tracker
 from harness.tracking import record
+from harness.tracking import sweep_run
 from harness.tracking import track_results
+from harness.tracking import track_sweep
 from harness.tracking import writer
 from harness.tracking.connection import connect
 from tests.harness.command import harness
@@ -52,6 +54,10 @@ class ToyBenchmark:
 
 @pytest.fixture(autouse=True)
 def toy_benchmark(monkeypatch: pytest.MonkeyPatch) -> None:
+    score_toys(monkeypatch)
+
+
+def score_toys(monkeypatch: pytest.MonkeyPatch) -> None:
     def score(_: Any, arch: Any, split: str) -> Score:
         if split == "test" and arch[0] == 2:
             return Score(None, missing="no test column")
@@ -166,11 +172,15 @@ def make_run(
 def sweep(tmp_path: Path) -> Path:
     """Two strategies with three seeds each; the last run of all failed before its first trial."""
     folder = tmp_path / "results" / SWEEP
+    write_sweep(folder)
+    return folder
+
+
+def write_sweep(folder: Path) -> None:
     for strategy in ("random_search", "regularized_evolution"):
         for seed in range(3):
             make_run(folder, strategy, seed, recommendation=f"1{seed}")
     make_run(folder, "regularized_evolution", 2, trials=0, status="failed", recommendation=None)
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -187,6 +197,19 @@ def uri(tmp_path: Path, empty_database: Path) -> str:
     folder.mkdir()
     shutil.copyfile(empty_database, folder / "mlflow.db")
     return f"sqlite:///{folder}/mlflow.db"
+
+
+@pytest.fixture(scope="module")
+def tracked(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> str:
+    """A server with a whole sweep, to be read alone."""
+    folder = tmp_path_factory.mktemp("tracked")
+    write_sweep(folder / SWEEP)
+    shutil.copyfile(empty_database, folder / "mlflow.db")
+    uri = f"sqlite:///{folder}/mlflow.db"
+    with pytest.MonkeyPatch.context() as patch:
+        score_toys(patch)
+        track_results(folder / SWEEP, uri)
+    return uri
 
 
 def track(sweep: Path, uri: str) -> Tracker:
@@ -207,10 +230,6 @@ def read(uri: str) -> dict[str, dict[str, Any]]:
     for run in runs:
         info = {key: getattr(run.info, key) for key in ("status", "start_time", "end_time", "user_id")}
         parent = run.data.tags.pop("mlflow.parentRunId", None)
-        artifacts = {}
-        for entry in client.list_artifacts(run.info.run_id):
-            path = client.download_artifacts(run.info.run_id, entry.path)
-            artifacts[entry.path] = Path(path).read_bytes()
         content[run.info.run_name] = {
             "info": info | {"lifecycle_stage": run.info.lifecycle_stage},
             "parent": None if parent is None else names[parent],
@@ -221,8 +240,19 @@ def read(uri: str) -> dict[str, dict[str, Any]]:
                 key: [(m.step, m.timestamp, m.value) for m in client.get_metric_history(run.info.run_id, key)]
                 for key in run.data.metrics
             },
-            "artifacts": artifacts,
+            "artifacts": artifacts(client, run.info.run_id),
         }
+    return content
+
+
+def artifacts(client: Any, run_id: str, below: str | None = None) -> dict[str, bytes]:
+    """Content of every artifact of a run, by its path."""
+    content = {}
+    for entry in client.list_artifacts(run_id, below):
+        if entry.is_dir:
+            content |= artifacts(client, run_id, entry.path)
+        else:
+            content[entry.path] = Path(client.download_artifacts(run_id, entry.path)).read_bytes()
     return content
 
 
@@ -348,6 +378,12 @@ def add_calls(folder: Path, *, missing: bool = False) -> None:
     file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     totals = json.loads((folder / "run.json").read_text())["totals"]
     change(folder, last_calls=calls[2:], totals=totals | {"llm_gpu_seconds": 0.75, "llm_calls": 3})
+
+
+def add_report(sweep: Path) -> None:
+    (sweep / "report" / "more").mkdir(parents=True)
+    (sweep / "report" / "report.html").write_text("<p>é</p>")
+    (sweep / "report" / "more" / "figure.png").write_bytes(b"\x89PNG\n")
 
 
 def traces(uri: str, run_name: str) -> list[Any]:
@@ -562,11 +598,12 @@ def test_both_writers_leave_the_same_behind(
         run["spec"]["benchmark"]["params"] |= {f"p{i}": i for i in range(150)}
         (folder / "run.json").write_text(json.dumps(run))
 
-    track(sweep, uri)
+    add_report(sweep)
+    track_results(sweep, uri)
     other = f"sqlite:///{tmp_path}/other.db"
     with monkeypatch.context() as patch:
         patch.setattr(writer, "DATABASE_SCHEMES", ())
-        track(sweep, other)
+        track_results(sweep, other)
     ours, theirs = read(uri), read(other)
     assert ours.keys() == theirs.keys()
     for name, run in ours.items():
@@ -1010,8 +1047,9 @@ def server(tmp_path: Path) -> Any:
 
 def test_over_http_everything_is_as_on_a_database(sweep: Path, uri: str, server: str) -> None:
     shutil.rmtree(sweep / BENCHMARK / "random_search")
-    track(sweep, uri)
-    track(sweep, server)
+    add_report(sweep)
+    track_results(sweep, uri)
+    track_results(sweep, server)
     assert read(server) == read(uri)
     add_calls(sweep / BENCHMARK / "regularized_evolution" / "seed-1")
     track_with_traces(sweep, server)
@@ -1097,7 +1135,7 @@ def test_results_are_tracked_later(sweep: Path, uri: str) -> None:
     summary = track_results(sweep, uri)
     assert summary.logged == 6
     assert track_results(sweep.parent, uri).logged == 0
-    assert len(read(uri)) == 8
+    assert len(read(uri)) == 9
     assert str(summary) == f"{SWEEP}: 6 logged, 0 logged before"
 
 
@@ -1184,6 +1222,209 @@ def test_a_place_that_keeps_nothing_is_refused(sweep: Path, uri: str, tmp_path: 
     assert "URI" in said or "MLflow at" in said
 
 
+SWEEP_RUN = f"sweep {SWEEP}"
+PARENTS = {f"{strategy} on {BENCHMARK}" for strategy in ("random_search", "regularized_evolution")}
+
+
+def mlflow_ids(uri: str) -> dict[str, str]:
+    client = connect(uri)
+    experiment = client.get_experiment_by_name(SWEEP).experiment_id
+    return {run.info.run_name: run.info.run_id for run in client.search_runs([experiment])}
+
+
+def test_a_sweep_is_a_run_above_its_strategies(sweep: Path, uri: str) -> None:
+    add_calls(sweep / BENCHMARK / "random_search" / "seed-1")
+    add_report(sweep)
+    track_results(sweep, uri)
+    runs = read(uri)
+    assert {name for name, run in runs.items() if run["parent"] == SWEEP_RUN} == PARENTS
+    assert {run["parent"] for name, run in runs.items() if ", seed" in name} == PARENTS
+    run = runs[SWEEP_RUN]
+    start = 1893456000000
+    assert (run["info"]["status"], run["info"]["start_time"], run["info"]["end_time"]) == (
+        "FINISHED",
+        start,
+        start + 10_000,
+    )
+    assert (run["parent"], run["tags"]["role"], run["tags"]["sweep"]) == (None, "sweep", SWEEP)
+    assert run["tags"]["mlflow.note.content"] == "A sweep of tests."
+    assert run["params"] == {
+        "benchmarks": BENCHMARK,
+        "strategies": "random_search, regularized_evolution",
+        "seeds": "0, 1, 2",
+        "fidelity": "200",
+        "noise": "mean",
+        "budget.trials": "4",
+    }
+    assert run["latest"] == {"planned_runs": 6, "ended_runs": 6, "failed_runs": 1}
+    calls = [json.loads(line) for line in run["artifacts"].pop("transcripts.jsonl").splitlines()]
+    assert run["artifacts"] == {
+        name: (sweep / name).read_bytes()
+        for name in ("sweep.json", "report/report.html", "report/more/figure.png")
+    }
+    transcripts = sweep.parent / "transcripts"
+    assert [call["reply"]["text"] for call in calls] == ["Answer 0", "Answer 1", "Answer 2"]
+    assert calls == [json.loads((transcripts / c["key"][:2] / f"{c['key']}.json").read_text()) for c in calls]
+
+
+def test_a_sweep_is_logged_once_and_replaced_when_it_or_its_report_changes(sweep: Path, uri: str) -> None:
+    track_results(sweep, uri)
+    before = mlflow_ids(uri)
+    track_results(sweep, uri)
+    assert mlflow_ids(uri) == before
+    add_report(sweep)
+    track_results(sweep, uri)
+    with_report = mlflow_ids(uri)
+    assert [name for name in before if with_report[name] != before[name]] == [SWEEP_RUN]
+    assert "report/report.html" in read(uri)[SWEEP_RUN]["artifacts"]
+    make_run(sweep, "random_search", 3)
+    track_results(sweep, uri)
+    runs = read(uri)
+    assert mlflow_ids(uri)[SWEEP_RUN] != with_report[SWEEP_RUN]
+    assert runs[SWEEP_RUN]["latest"]["ended_runs"] == 7
+    assert {name for name, run in runs.items() if run["parent"] == SWEEP_RUN} == PARENTS
+
+
+@pytest.mark.parametrize(
+    # Before its artifacts, before the parents are below it, and before the one of the earlier state is gone.
+    "method",
+    ["log_artifact", "set_tag", "delete_run"],
+)
+def test_a_sweep_that_was_cut_off_is_logged_again(
+    sweep: Path, uri: str, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    track_results(sweep, uri)
+    add_report(sweep)
+    with monkeypatch.context() as patch:
+
+        def killed(*_: object, **__: object) -> None:
+            raise KeyboardInterrupt
+
+        patch.setattr(f"mlflow.MlflowClient.{method}", killed)
+        with pytest.raises(KeyboardInterrupt):
+            track_results(sweep, uri)
+    track_results(sweep, uri)
+    # Would fail on two runs of one name.
+    runs = read(uri)
+    assert len(runs[SWEEP_RUN]["artifacts"]) == 3
+    assert {name for name, run in runs.items() if run["parent"] == SWEEP_RUN} == PARENTS
+
+
+def test_the_same_sweep_with_another_budget_is_another_run(tmp_path: Path, uri: str) -> None:
+    folder = tmp_path / SWEEP
+    make_run(folder)
+    track_results(folder, uri)
+    make_run(folder, trial_budget=50)
+    track_results(folder, uri)
+    client = connect(uri)
+    runs = client.search_runs([client.get_experiment_by_name(SWEEP).experiment_id])
+    budgets = {run.info.run_id: run.data.params["budget.trials"] for run in runs}
+    above = [
+        (run.data.params["budget.trials"], budgets[run.data.tags["mlflow.parentRunId"]])
+        for run in runs
+        if "mlflow.parentRunId" in run.data.tags
+    ]
+    assert sorted(above) == [("4", "4"), ("4", "4"), ("50", "50"), ("50", "50")]
+
+
+def test_a_strategy_that_left_the_sweep_is_no_longer_below_it(sweep: Path, uri: str) -> None:
+    track_results(sweep, uri)
+    shutil.rmtree(sweep / BENCHMARK / "random_search")
+    make_run(sweep, "regularized_evolution", 0)
+    track_results(sweep, uri)
+    runs = read(uri)
+    assert runs[f"random_search on {BENCHMARK}"]["parent"] is None
+    assert runs[f"regularized_evolution on {BENCHMARK}"]["parent"] == SWEEP_RUN
+
+
+def test_a_sweep_without_an_ended_run_is_not_logged(tmp_path: Path, uri: str) -> None:
+    make_run(tmp_path / SWEEP, status="parked")
+    assert not track_sweep(tmp_path / SWEEP, uri)
+    track_results(tmp_path / SWEEP, uri)
+    assert read(uri) == {}
+
+
+def test_a_report_of_other_runs_is_left_out(sweep: Path, uri: str) -> None:
+    add_report(sweep)
+    assert track_sweep(sweep, uri, report=False)
+    assert set(read(uri)[SWEEP_RUN]["artifacts"]) == {"sweep.json"}
+
+
+def test_the_calls_of_a_sweep_are_those_of_one_run_and_bounded(
+    sweep: Path, uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for strategy, seed in (("random_search", 1), ("random_search", 2), ("regularized_evolution", 1)):
+        add_calls(sweep / BENCHMARK / strategy / f"seed-{seed}")
+    make_run(sweep, "random_search", 1, status="failed", recommendation=None)
+    add_calls(sweep / BENCHMARK / "random_search" / "seed-1")
+    track_results(sweep, uri)
+    calls = read(uri)[SWEEP_RUN]["artifacts"]["transcripts.jsonl"].splitlines(keepends=True)
+    # The first that has not failed.
+    assert [json.loads(call)["key"].rstrip("0") for call in calls] == ["0seed-2", "1seed-2", "2seed-2"]
+    monkeypatch.setattr(sweep_run, "_MOST_BYTES", len(calls[0]) + len(calls[1]))
+    track_results(sweep, uri)
+    assert read(uri)[SWEEP_RUN]["artifacts"]["transcripts.jsonl"].splitlines(keepends=True) == calls[:2]
+
+
+def test_a_plan_that_is_damaged_is_refused_before_anything_is_logged(sweep: Path, uri: str) -> None:
+    file = sweep / "sweep.json"
+    plan = json.loads(file.read_text())
+    del plan["budget"]
+    file.write_text(json.dumps(plan))
+    with pytest.raises(StoreError, match=r"sweep\.json: this does not say what the sweep is \(budget: "):
+        track_results(sweep, uri)
+    assert connect(uri).get_experiment_by_name(SWEEP) is None
+
+
+def every_seed(strategy: str) -> set[str]:
+    return {f"{strategy} on {BENCHMARK}, seed {seed}" for seed in range(3)}
+
+
+@pytest.mark.parametrize(
+    ("condition", "found"),
+    [
+        ("tags.role = 'sweep'", {SWEEP_RUN}),
+        ("metrics.runs > 0", PARENTS),
+        ("tags.strategy = 'random_search' and params.seed LIKE '%'", every_seed("random_search")),
+        ("tags.strategy = 'random_search' and tags.seed = '1'", {f"random_search on {BENCHMARK}, seed 1"}),
+        (
+            "tags.dataset = 'data'",
+            PARENTS | every_seed("random_search") | every_seed("regularized_evolution"),
+        ),
+        ("tags.dataset = 'other'", set()),
+        (
+            "params.model = 'small'",
+            PARENTS | every_seed("random_search") | every_seed("regularized_evolution"),
+        ),
+        ("params.model = 'large'", set()),
+        ("tags.status = 'failed'", {f"regularized_evolution on {BENCHMARK}, seed 2"}),
+        ("metrics.llm_calls > 0 and tags.seed = '0'", {f"{p}, seed 0" for p in PARENTS}),
+        ("tags.`mlflow.source.git.commit` = 'abc123' and metrics.runs > 0", PARENTS),
+        (
+            f"tags.`harness.run_id` = '{'random_search-1-4'.ljust(64, '0')}'",
+            {f"random_search on {BENCHMARK}, seed 1"},
+        ),
+    ],
+)
+def test_the_documented_filters_find_what_they_should(tracked: str, condition: str, found: set[str]) -> None:
+    client = connect(tracked)
+    experiment = client.get_experiment_by_name(SWEEP).experiment_id
+    assert {run.info.run_name for run in client.search_runs([experiment], condition)} == found
+
+
+def test_all_strategies_are_compared_by_the_same_metrics_and_steps(tracked: str) -> None:
+    runs = read(tracked)
+    curves = [
+        {
+            key: [step for step, _, _ in runs[f"{strategy} on {BENCHMARK}, seed 0"]["history"][key]]
+            for key in keys
+        }
+        for strategy in ("random_search", "regularized_evolution")
+        for keys in [("valid", "best_valid", "simulated_gpu_hours", "llm_tokens")]
+    ]
+    assert curves[0] == curves[1] == {key: [0, 1, 2, 3] for key in curves[0]}
+
+
 def test_a_folder_without_sweeps_is_a_store_error(tmp_path: Path, uri: str) -> None:
     with pytest.raises(StoreError, match=r"sweep\.json"):
         track_results(tmp_path, uri)
@@ -1226,7 +1467,7 @@ def test_a_sweep_is_tracked_as_it_runs(tmp_path: Path, uri: str) -> None:
     file.write_text(REAL_SWEEP.format(uri=uri, seeds=2))
     harness("run", "--no-report", file, cwd=tmp_path)
     runs = read(uri)
-    assert len(runs) == 6
+    assert len(runs) == 7
     name = "regularized_evolution on nasbench201-cifar10"
     folder = tmp_path / "results" / SWEEP / "nasbench201-cifar10" / "regularized_evolution" / "seed-1"
     rows = [json.loads(line) for line in (folder / "trajectory.jsonl").read_text().splitlines()]
@@ -1255,4 +1496,4 @@ def test_a_sweep_without_its_server_is_tracked_later(tmp_path: Path, uri: str) -
     assert "harness track" in " ".join((done.stdout + done.stderr).split())
     done = harness("track", "results", "--uri", uri, cwd=tmp_path)
     assert "2 logged" in done.stdout
-    assert len(read(uri)) == 4
+    assert len(read(uri)) == 5
