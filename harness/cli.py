@@ -223,10 +223,12 @@ def make_report(
         _report_from_mlflow(from_mlflow, results, out, _console())
         return
     folder = Path(results or "results")
+    # Only the file that nobody named may be missing: then no sweep is proposed.
+    experiments = file if file != DEFAULT_FILE or file.exists() else None
     if table is not None:
-        _print_report(_reports("table")(table, folder, out, file), _console())
+        _print_report(_reports("table")(table, folder, out, experiments), _console())
     elif folder.is_dir() and not (folder / "sweep.json").exists():
-        _print_report(_reports("papers")(folder, out, file), _console())
+        _print_report(_reports("papers")(folder, out, experiments), _console())
     else:
         _report(folder, out, _console())
 

@@ -12,7 +12,9 @@ from reports import formats
 from reports import html
 from reports import output
 from reports.output import Report
-from reports.papers.filling import sweeps_for
+from reports.papers.filling import Filler
+from reports.papers.filling import Offers
+from reports.papers.matching import by_key
 from reports.papers.measured import collect
 from reports.papers.measured import sweep_folders
 from reports.papers.sheet import paper_table
@@ -20,12 +22,14 @@ from reports.published import check
 from reports.published import papers
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from collections.abc import Sequence
     from pathlib import Path
 
     from rich.table import Table
 
-    from harness.experiment import ExperimentsFile
+    from reports.papers.matching import Key
+    from reports.papers.measured import Collected
     from reports.papers.measured import Measured
     from reports.papers.sheet import PaperTable
     from reports.published.papers import Paper
@@ -37,18 +41,34 @@ class Filled:
 
     Attributes:
         table: The table.
-        commands: What to call, and how many of its numbers that has runs of.
-        beyond: Numbers of methods that the harness has, and that no sweep of the file would measure.
+        fillers: Sweeps that would measure more of it.
+        file: The experiments file that has them.
     """
 
     table: PaperTable
-    commands: tuple[tuple[str, int], ...]
-    beyond: int
+    fillers: tuple[Filler, ...] = ()
+    file: Path | None = None
 
     @property
     def summary(self) -> str:
         """How much of it was measured."""
         return f"{self.table.measured} of {self.table.numbers} numbers measured"
+
+    @property
+    def steps(self) -> list[tuple[str, str]]:
+        """What to call, and what that has."""
+        return [(f"harness run {self.file} --sweep {filler.sweep}", _has(filler)) for filler in self.fillers]
+
+    @property
+    def rest(self) -> list[str]:
+        """What no sweep would measure, a sentence each."""
+        sentences = []
+        beyond = len(self.table.missing) - sum(filler.numbers for filler in self.fillers)
+        if beyond and self.file is not None:
+            sentences.append(f"Of {_numbers(beyond)} there is a method here, and no sweep in {self.file}.")
+        if other := self.table.numbers - self.table.measured - len(self.table.missing):
+            sentences.append(f"Of {_numbers(other)} there is no such method or setting here.")
+        return sentences
 
 
 @dataclass(frozen=True)
@@ -65,37 +85,37 @@ def build_papers(results: Path, out: Path | None = None, experiments: Path | Non
     Args:
         results: Folder of one sweep, or of several.
         out: Where to write; ``results/papers`` without.
-        experiments: Names the sweeps that would fill the rest; a file that is not there names none.
+        experiments: The experiments file whose sweeps would fill the rest.
 
     Raises:
         StoreError: There are no results, or ``out`` cannot be written.
         SpecError: ``experiments`` is wrong.
     """
-    measured, remarks = collect(sweep_folders(results))
-    file = _experiments(experiments)
-    chapters = []
-    for name in papers.PAPERS:
-        paper = papers.load_paper(name)
-        chapters.append(
-            Chapter(paper, tuple(_filled(paper, table.key, measured, file) for table in paper.tables))
-        )
+    collected = collect(sweep_folders(results))
+    offers = None if experiments is None else Offers(read_experiments(experiments))
+    found = by_key(collected.measured)
+    chapters = [
+        Chapter(paper, tuple(_filled(table.key, found, offers) for table in paper.tables))
+        for paper in map(papers.load_paper, papers.PAPERS)
+    ]
     findings = check.check()
     out = output.folder(results, out, name="papers")
     contents: dict[str, bytes] = {}
     for chapter in chapters:
         for filled in chapter.tables:
             contents |= output.files(filled.table.sheet.name, filled.table.sheet)
-    markdown = _markdown(chapters, remarks)
+    markdown = _markdown(chapters, collected.remarks)
     page = html.render(
         "papers.html.j2",
         title="Tables of papers",
         chapters=chapters,
         findings=findings,
-        remarks=remarks,
-        sweeps=sorted({number.sweep for number in measured}),
+        remarks=collected.remarks,
+        sweeps=collected.sweeps,
     )
     written = output.write(out, {"papers.html": page.encode(), "papers.md": markdown.encode()} | contents)
-    return Report(page=written[0], markdown=markdown, console_tables=[_overview(chapters)], files=written)
+    tables = [_overview(chapters), *_left_out(collected)]
+    return Report(page=written[0], markdown=markdown, console_tables=tables, files=written)
 
 
 def build_table(key: str, results: Path, out: Path | None = None, experiments: Path | None = None) -> Report:
@@ -105,7 +125,7 @@ def build_table(key: str, results: Path, out: Path | None = None, experiments: P
         key: Of the table, such as ``collm-table3``.
         results: Folder of one sweep, or of several.
         out: Where to write; ``results/papers`` without.
-        experiments: Names the sweeps that would fill the rest; a file that is not there names none.
+        experiments: The experiments file whose sweeps would fill the rest.
 
     Raises:
         DataError: There is no such table.
@@ -113,51 +133,48 @@ def build_table(key: str, results: Path, out: Path | None = None, experiments: P
         SpecError: ``experiments`` is wrong.
     """
     paper, _ = papers.find_table(key)
-    measured, remarks = collect(sweep_folders(results))
-    filled = _filled(paper, key, measured, _experiments(experiments))
+    collected = collect(sweep_folders(results))
+    offers = None if experiments is None else Offers(read_experiments(experiments))
+    filled = _filled(key, by_key(collected.measured), offers)
     out = output.folder(results, out, name="papers")
-    markdown = _markdown([Chapter(paper, (filled,))], remarks)
+    markdown = _markdown([Chapter(paper, (filled,))], collected.remarks)
     page = html.render(
         "papers.html.j2",
         title=filled.table.sheet.title,
         chapters=[Chapter(paper, (filled,))],
         findings=[finding for finding in check.check() if key in finding.tables],
-        remarks=remarks,
-        sweeps=sorted({number.sweep for number in measured}),
+        remarks=collected.remarks,
+        sweeps=collected.sweeps,
     )
     name = filled.table.sheet.name
     contents = {f"{name}.html": page.encode(), f"{name}.md": markdown.encode()}
     written = output.write(out, contents | output.files(name, filled.table.sheet))
     tables = [formats.to_console(filled.table.sheet)]
-    if filled.commands:
-        tables.append(formats.left_out_to_console(_missing(filled), title="What would fill it"))
-    if remarks:
-        tables.append(formats.left_out_to_console(remarks))
+    if missing := _missing(filled):
+        tables.append(formats.left_out_to_console(missing, title="What would fill it"))
+    tables += _left_out(collected)
     return Report(page=written[0], markdown=markdown, console_tables=tables, files=written)
 
 
-def _experiments(path: Path | None) -> ExperimentsFile | None:
-    return read_experiments(path) if path is not None and path.exists() else None
+def _left_out(collected: Collected) -> list[Table]:
+    return [formats.left_out_to_console(collected.remarks)] if collected.remarks else []
 
 
-def _filled(paper: Paper, key: str, measured: Sequence[Measured], file: ExperimentsFile | None) -> Filled:
-    table = paper_table(paper, papers.find_table(key)[1], measured)
-    if file is None:
-        return Filled(table, (), len(table.missing))
-    sweeps = sweeps_for(table.missing, file)
-    commands = tuple((f"harness run {file.path.name} --sweep {name}", n) for name, n in sweeps.items())
-    return Filled(table, commands, len(table.missing) - sum(sweeps.values()))
+def _filled(key: str, measured: Mapping[Key, list[Measured]], offers: Offers | None) -> Filled:
+    table = paper_table(*papers.find_table(key), measured)
+    if offers is None:
+        return Filled(table)
+    return Filled(table, tuple(offers.fillers(table.missing)), offers.path)
 
 
 def _missing(filled: Filled) -> list[str]:
     """What would fill the rest of a table, a sentence each."""
-    sentences = [f"`{command}` has runs of {_numbers(n)}." for command, n in filled.commands]
-    if filled.beyond:
-        sentences.append(f"Of {_numbers(filled.beyond)} more there is a method here, and no sweep.")
-    rest = filled.table.numbers - filled.table.measured - len(filled.table.missing)
-    if rest:
-        sentences.append(f"Of {_numbers(rest)} there is no such method or setting here.")
-    return sentences
+    return [f"`{command}` {has}." for command, has in filled.steps] + filled.rest
+
+
+def _has(filler: Filler) -> str:
+    needs = ", ".join(f"{n} need{'s' if n == 1 else ''} {need}" for need, n in filler.needs.items())
+    return f"has runs of {_numbers(filler.numbers)}{f' ({needs})' if needs else ''}"
 
 
 def _numbers(n: int) -> str:
@@ -171,7 +188,7 @@ def _overview(chapters: Sequence[Chapter]) -> Table:
             "title": filled.table.sheet.title,
             "numbers": filled.table.numbers,
             "measured": filled.table.measured,
-            "next": filled.commands[0][0].rpartition(" ")[2] if filled.commands else formats.NOTHING,
+            "next": filled.fillers[0].sweep if filled.fillers else formats.NOTHING,
         }
         for chapter in chapters
         for filled in chapter.tables

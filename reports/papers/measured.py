@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING
 from typing import Any
 
 from harness.errors import HarnessError
 from harness.errors import StoreError
 from harness.ranking.run import KIND
+from harness.ranking.scorer import settings_of
 from reports import measures
 from reports import ranking
 from reports import scores
 from reports import seconds
 from reports import tables
 from reports.load import load_results
+from reports.papers import conditions
 from reports.scorers.load import load_rankings
 from reports.scorers.table import TARGETS
 from reports.scorers.table import ranking_table
@@ -27,12 +31,12 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    import pandas as pd
-
     from harness.benchmarks import Benchmark
     from reports.load import Results
     from reports.scores import Ceiling
 
+ACCURACY = "accuracy"
+ERROR = "error"
 TAU = "Kendall's tau"
 SPEARMAN = "Spearman's correlation"
 SECONDS = "seconds"
@@ -55,8 +59,8 @@ class Measured:
         measure: What was measured.
         unit: Its unit.
         split: Of scores.
-        part: Of what is measured in parts, the part.
         values: One per run, or training of a reference.
+        part: Of what is measured in parts, the part.
         spec: Specification of the runs; ``None`` where they are none of a strategy.
         scorer: Registered name, of a scorer's rank correlation.
         reference: Registered name of a network that people designed.
@@ -65,7 +69,7 @@ class Measured:
         gpu_hours: Mean per run, of all that it computed; NaN where it is no run.
         tokens: Mean number of tokens per run; NaN where it is no run.
         absent: How much of the data set it lacks; empty where nothing.
-        settings: What a reader should know of how it was measured.
+        conditions: What a reader should know of how it was measured, one phrase each.
     """
 
     sweep: str
@@ -76,8 +80,8 @@ class Measured:
     measure: str
     unit: str
     split: str | None
-    part: str | None
     values: tuple[float, ...]
+    part: str | None = None
     spec: Mapping[str, Any] | None = None
     scorer: str | None = None
     reference: str | None = None
@@ -86,7 +90,22 @@ class Measured:
     gpu_hours: float = math.nan
     tokens: float = math.nan
     absent: str = ""
-    settings: str = ""
+    conditions: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What some sweeps measured.
+
+    Attributes:
+        measured: All of their numbers.
+        sweeps: Names of the folders that were read.
+        remarks: Why others were not, a sentence each.
+    """
+
+    measured: tuple[Measured, ...]
+    sweeps: tuple[str, ...]
+    remarks: tuple[str, ...]
 
 
 def sweep_folders(folder: Path) -> list[Path]:
@@ -110,20 +129,21 @@ def sweep_folders(folder: Path) -> list[Path]:
     return found
 
 
-def collect(folders: Iterable[Path]) -> tuple[list[Measured], list[str]]:
-    """All numbers of some sweeps, and a sentence for each sweep that has none to give.
+def collect(folders: Iterable[Path]) -> Collected:
+    """All numbers of some sweeps; one that cannot be read is left out as a whole.
 
     Args:
         folders: Results folders, one per sweep.
     """
-    found: list[Measured] = []
+    found: dict[str, list[Measured]] = {}
     remarks = []
     for folder in folders:
         try:
-            found += _of_ranking(folder) if _is_ranking(folder) else of_results(load_results(folder))
+            numbers = _of_ranking(folder) if _is_ranking(folder) else of_results(load_results(folder))
+            found[folder.name] = list(numbers)
         except HarnessError as error:
             remarks.append(f"Sweep {folder.name} is left out: {error}")
-    return found, remarks
+    return Collected(tuple(itertools.chain(*found.values())), tuple(found), tuple(remarks))
 
 
 def of_results(results: Results, known: Mapping[str, Ceiling] | None = None) -> list[Measured]:
@@ -134,13 +154,16 @@ def of_results(results: Results, known: Mapping[str, Ceiling] | None = None) -> 
         known: Of every benchmark, where that is known already.
     """
     known = scores.ceilings(results) if known is None else known
-    return [
-        *_scores(results, known),
-        *_references(results, known),
-        *_optima(results, known),
-        *_rankings_by_models(results, known),
-        *_seconds(results, known),
+    benchmarks = _benchmarks(results, known)
+    runs = _runs(results, benchmarks)
+    found = [
+        *_scores(results, benchmarks, runs, known),
+        *_references(benchmarks, known),
+        *_optima(benchmarks, known),
+        *_rankings_by_models(results, runs, known),
+        *_seconds(results, runs),
     ]
+    return [*found, *(_as_error(m) for m in found if (m.measure, m.unit) == (ACCURACY, "%"))]
 
 
 def _is_ranking(folder: Path) -> bool:
@@ -152,105 +175,75 @@ def _is_ranking(folder: Path) -> bool:
     return isinstance(plan, dict) and plan.get("kind") == KIND
 
 
-def _scores(results: Results, known: Mapping[str, Ceiling]) -> Iterator[Measured]:
+def _scores(
+    results: Results,
+    benchmarks: Mapping[str, _Benchmark],
+    runs: Mapping[_Group, _Runs],
+    known: Mapping[str, Ceiling],
+) -> Iterator[Measured]:
     frame = measures.run_scores(results, known, splits=scores.SPLITS)
-    about = _about(results)
     for (label, strategy, split, measure), group in frame.dropna(subset="value").groupby(
         ["benchmark", "strategy", "split", "measure"], sort=False
     ):
-        benchmark = _scoring(known[label])
-        unit = next(m.unit for m in benchmark.measures if m.name == measure)
-        yield Measured(
-            sweep=results.name,
-            benchmark=label,
-            label=strategy,
+        yield runs[label, strategy].measured(
             measure=measure,
-            unit=unit,
+            unit=benchmarks[label].units[measure],
             split=split,
-            part=None,
             values=tuple(group["value"]),
-            **_of_benchmark(benchmark),
-            **about[label, strategy],
         )
 
 
-def _references(results: Results, known: Mapping[str, Ceiling]) -> Iterator[Measured]:
+def _references(benchmarks: Mapping[str, _Benchmark], known: Mapping[str, Ceiling]) -> Iterator[Measured]:
     for on in measures.scored(known):
         frame = measures.reference_scores([on])
         for (name, measure), group in frame.groupby(["reference", "measure"], sort=False):
             yield Measured(
-                sweep=results.name,
-                benchmark=on.label,
+                **benchmarks[on.label].facts,
                 label=name,
                 measure=measure,
-                unit=next(m.unit for m in on.benchmark.measures if m.name == measure),
+                unit=benchmarks[on.label].units[measure],
                 split=on.split,
-                part=None,
                 values=tuple(group["value"]),
                 reference=name,
-                **_of_benchmark(on.benchmark),
             )
 
 
-def _optima(results: Results, known: Mapping[str, Ceiling]) -> Iterator[Measured]:
+def _optima(benchmarks: Mapping[str, _Benchmark], known: Mapping[str, Ceiling]) -> Iterator[Measured]:
     for on in measures.scored(known):
         for split, best in known[on.label].optimum.items():
             if not math.isnan(best):
                 yield Measured(
-                    sweep=results.name,
-                    benchmark=on.label,
+                    **benchmarks[on.label].facts,
                     label="",
                     measure=on.benchmark.reported.name,
                     unit=on.benchmark.reported.unit,
                     split=split,
-                    part=None,
                     values=(best,),
                     optimum=True,
-                    **_of_benchmark(on.benchmark),
                 )
 
 
-def _rankings_by_models(results: Results, known: Mapping[str, Ceiling]) -> Iterator[Measured]:
-    about = _about(results)
+def _rankings_by_models(
+    results: Results, runs: Mapping[_Group, _Runs], known: Mapping[str, Ceiling]
+) -> Iterator[Measured]:
     taus = ranking.run_taus(results, known).dropna(subset="tau")
-    for (label, strategy), group in taus.groupby(["benchmark", "strategy"], sort=False):
-        if known[label].benchmark is not None:
-            yield Measured(
-                sweep=results.name,
-                benchmark=label,
-                label=strategy,
-                measure=TAU,
-                unit="",
-                split=None,
-                part=None,
-                values=tuple(group["tau"]),
-                **_of_benchmark(_scoring(known[label])),
-                **about[label, strategy],
-            )
+    for group, members in taus.groupby(["benchmark", "strategy"], sort=False):
+        if group in runs:
+            yield runs[group].measured(measure=TAU, unit="", split=None, values=tuple(members["tau"]))
 
 
-def _seconds(results: Results, known: Mapping[str, Ceiling]) -> Iterator[Measured]:
-    about = _about(results)
-    for (label, strategy), group in seconds.run_seconds(results).groupby(
-        ["benchmark", "strategy"], sort=False
-    ):
-        if known[label].benchmark is None:
+def _seconds(results: Results, runs: Mapping[_Group, _Runs]) -> Iterator[Measured]:
+    for group, members in seconds.run_seconds(results).groupby(["benchmark", "strategy"], sort=False):
+        if group not in runs:
             continue
-        parts = _PARTS_WITH_MODEL if about[label, strategy]["spec"]["models"] else _PARTS_WITH_SUPERNET
+        parts = _PARTS_WITH_MODEL if runs[group].spec["models"] else _PARTS_WITH_SUPERNET
         for part, column in parts.items():
-            if values := tuple(group[column].dropna()):
-                yield Measured(
-                    sweep=results.name,
-                    benchmark=label,
-                    label=strategy,
-                    measure=SECONDS,
-                    unit="s",
-                    split=None,
-                    part=part,
-                    values=values,
-                    **_of_benchmark(_scoring(known[label])),
-                    **about[label, strategy],
-                )
+            if values := tuple(members[column].dropna()):
+                yield runs[group].measured(measure=SECONDS, unit="s", split=None, part=part, values=values)
+
+
+def _as_error(found: Measured) -> Measured:
+    return replace(found, measure=ERROR, values=tuple(100 - value for value in found.values))
 
 
 def _of_ranking(folder: Path) -> Iterator[Measured]:
@@ -259,6 +252,8 @@ def _of_ranking(folder: Path) -> Iterator[Measured]:
         record = ranked.record
         frame = ranking_table(ranked).frame
         for row in frame[frame["role"] == "scorer"].to_dict("records"):
+            settings = conditions.unusual(settings_of(row["name"]), record.scorers[row["scorer"]].params)
+            said = f"{int(row['scored']):,} architectures", conditions.text(settings)
             for split in TARGETS:
                 for measure, column in _CORRELATIONS.items():
                     if not math.isnan(value := row[f"{column}_{split}"]):
@@ -271,39 +266,84 @@ def _of_ranking(folder: Path) -> Iterator[Measured]:
                             measure=measure,
                             unit="",
                             split=split,
-                            part=None,
                             values=(value,),
                             scorer=str(row["name"]),
-                            settings=f"{int(row['scored'])} architectures",
+                            conditions=tuple(filter(None, said)),
                         )
 
 
-def _scoring(ceiling: Ceiling) -> Benchmark:
-    assert ceiling.benchmark is not None, "only what can score has scores"
-    return ceiling.benchmark
+@dataclass(frozen=True)
+class _Benchmark:
+    """What is true of all that was measured on a benchmark.
+
+    Attributes:
+        benchmark: What scores.
+        facts: Attributes of :class:`Measured`.
+        units: Of its measures.
+    """
+
+    benchmark: Benchmark
+    facts: dict[str, Any]
+    units: Mapping[str, str]
 
 
-def _of_benchmark(benchmark: Benchmark) -> dict[str, Any]:
-    extent = benchmark.extent
-    absent = ", ".join(f"{have:,} of {whole:,} {kind}" for kind, (have, whole) in extent.part.items())
-    return {"space": benchmark.space.name, "dataset": extent.dataset, "absent": absent}
+_Group = tuple[str, str]
 
 
-def _about(results: Results) -> dict[tuple[str, str], dict[str, Any]]:
-    """Of each benchmark and strategy: specification, means of costs, and what a reader should know."""
-    runs = tables.run_costs(results)[["trials", "gpu_hours", "llm_tokens"]]
-    return {
-        (benchmark, strategy): _about_runs(group, runs.loc[group.index])
-        for (benchmark, strategy), group in results.runs[results.runs["finished"]].groupby(
-            ["benchmark", "strategy"], sort=False
-        )
-    }
+@dataclass(frozen=True)
+class _Runs:
+    """The finished runs of a strategy on a benchmark.
+
+    Attributes:
+        spec: Of one of them.
+        facts: Attributes of :class:`Measured`.
+    """
+
+    spec: Mapping[str, Any]
+    facts: dict[str, Any]
+
+    def measured(self, **number: Any) -> Measured:
+        """A number of these runs."""
+        return Measured(**(self.facts | number), spec=self.spec)
 
 
-def _about_runs(runs: pd.DataFrame, costs: pd.DataFrame) -> dict[str, Any]:
-    return {
-        "spec": runs["spec"].iloc[0],
-        "trials": float(costs["trials"].mean()),
-        "gpu_hours": float(costs["gpu_hours"].mean()),
-        "tokens": float(costs["llm_tokens"].mean()),
-    }
+def _benchmarks(results: Results, known: Mapping[str, Ceiling]) -> dict[str, _Benchmark]:
+    """Label to benchmark, of those that can score here."""
+    specs = results.runs.groupby("benchmark", sort=False)["spec"].first()
+    found = {}
+    for on in measures.scored(known):
+        extent = on.benchmark.extent
+        lacks = ", ".join(f"{have:,} of {whole:,} {kind}" for kind, (have, whole) in extent.part.items())
+        facts = {
+            "sweep": results.name,
+            "benchmark": on.label,
+            "space": on.benchmark.space.name,
+            "dataset": extent.dataset,
+            "absent": lacks,
+            "conditions": conditions.of_benchmark(on.benchmark, specs[on.label]),
+        }
+        units = {measure.name: measure.unit for measure in on.benchmark.measures}
+        found[on.label] = _Benchmark(on.benchmark, facts, units)
+    return found
+
+
+def _runs(results: Results, benchmarks: Mapping[str, _Benchmark]) -> dict[_Group, _Runs]:
+    """Label of the benchmark and of the strategy to the finished runs, with the means of their costs."""
+    finished = results.runs[results.runs["finished"]]
+    costs = tables.run_costs(results)[["trials", "gpu_hours", "llm_tokens"]]
+    means = costs.loc[finished.index].groupby([finished["benchmark"], finished["strategy"]]).mean()
+    specs = finished.groupby(["benchmark", "strategy"], sort=False)["spec"].first()
+    found = {}
+    for (benchmark, strategy), spec in specs.items():
+        if (on := benchmarks.get(benchmark)) is None:
+            continue
+        cost = means.loc[(benchmark, strategy)]
+        facts = {
+            "label": strategy,
+            "trials": float(cost["trials"]),
+            "gpu_hours": float(cost["gpu_hours"]),
+            "tokens": float(cost["llm_tokens"]),
+            "conditions": (*conditions.of_search(on.benchmark, spec), *on.facts["conditions"]),
+        }
+        found[benchmark, strategy] = _Runs(spec, on.facts | facts)
+    return found

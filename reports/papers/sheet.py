@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from dataclasses import replace
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import pandas as pd
@@ -19,6 +21,7 @@ from reports.formats import between
 from reports.formats import lay_out
 from reports.formats import plain
 from reports.papers.matching import beside
+from reports.papers.matching import by_key
 from reports.papers.matching import rounding
 from reports.published import papers
 from reports.published.printed import Text
@@ -30,21 +33,33 @@ if TYPE_CHECKING:
 
     from reports.formats import Row
     from reports.papers.matching import Beside
+    from reports.papers.matching import Key
     from reports.papers.measured import Measured
     from reports.published.papers import Paper
     from reports.published.papers import Value
     from reports.published.printed import PrintedTable
+
+MEASURED = "measured"
+"""What a row with measured numbers is called, below the one with the published."""
 
 NOT_COMPARABLE = "not comparable"
 
 MARKS = {"agrees": "=", "differs": "*", "cannot be said": "?", NOT_COMPARABLE: ""}
 """Behind a difference: what a test says of it."""
 
+_BEST = (
+    "Bold is the best mean of those that compete on one data set in one search space, underlined the second: of what "
+    "is published, and of what was measured."
+)
 _LEGEND = (
     "Difference: measured minus published. * the means differ (Welch's test, p < 0.05); = they are shown to be within "
-    "one published deviation of each other (two one-sided tests); ? neither is shown. The best mean of those measured "
-    "is bold, the second underlined, and likewise of those published."
+    "one published deviation of each other (two one-sided tests); ? neither is shown; no mark: not comparable. In "
+    "brackets: of how many runs."
 )
+
+
+# What is equal of methods that compete with each other.
+_TOGETHER = ("competes_in", "space", "measure", "dataset", "split", "part")
 
 
 @dataclass(frozen=True)
@@ -74,17 +89,17 @@ class PaperTable:
         return not of_methods["n"].any()
 
 
-def paper_table(paper: Paper, table: PrintedTable, measured: Sequence[Measured]) -> PaperTable:
+def paper_table(paper: Paper, table: PrintedTable, measured: Mapping[Key, list[Measured]]) -> PaperTable:
     """Put what was measured beside a published table.
 
     Args:
         paper: The paper.
         table: A table of it.
-        measured: All that was measured.
+        measured: All that was measured, as :func:`~reports.papers.matching.by_key` gives it.
     """
     values = [value for value in paper.values() if value.key == table.key]
     decimals = _printed_decimals(values)
-    matches = [beside(paper, value, measured) for value in values]
+    matches = [beside(value, measured) for value in values]
     rows = [_row(match, decimals) for match in matches]
     frame = pd.DataFrame(rows)
     ranks = {of: _ranks(frame, of) for of in ("published", "measured")}
@@ -94,16 +109,14 @@ def paper_table(paper: Paper, table: PrintedTable, measured: Sequence[Measured])
         title=f"{paper.paper}, {table.table}",
         caption=_caption(paper, table, values),
         frame=frame.drop(columns=["decimals", "competes_in"]),
-        wide=lay_out(_columns(), rows, names=3, ranks=ranks),
-        narrow=lay_out(_columns(), rows, names=3, ranks=ranks, narrow=True),
-        closing=" ".join([_LEGEND, *_assumed(found)])
-        if found
-        else "Nothing of it was measured in these sweeps.",
+        wide=lay_out(_columns(), rows, names=2 + any(row["group"] for row in rows), ranks=ranks),
+        narrow=lay_out(_columns(), rows, names=2, ranks=ranks, narrow=True),
+        closing=" ".join(_closing(found, ranks)),
     )
     return PaperTable(
         key=table.key,
         sheet=sheet,
-        printed=_as_printed(table, sheet, rows, ranks),
+        printed=_as_printed(table, sheet, values, rows, ranks),
         numbers=len(values),
         measured=len(found),
         missing=tuple(m.value for m in matches if m.measured is None and _is_ours(m.value)),
@@ -112,8 +125,9 @@ def paper_table(paper: Paper, table: PrintedTable, measured: Sequence[Measured])
 
 def paper_tables(measured: Sequence[Measured]) -> list[PaperTable]:
     """The tables of all papers of which a number was measured."""
+    found = by_key(measured)
     tables = [
-        paper_table(paper, table, measured)
+        paper_table(paper, table, found)
         for paper in map(papers.load_paper, papers.PAPERS)
         for table in paper.tables
     ]
@@ -128,6 +142,14 @@ def _caption(paper: Paper, table: PrintedTable, values: Sequence[Value]) -> str:
     if table.note:
         sentences.append(f"{_sentence(table.note)}.")
     return " ".join(sentences)
+
+
+def _closing(found: Sequence[Beside], ranks: Mapping[str, Sequence[int]]) -> list[str]:
+    sentences = [_BEST] if any(map(any, ranks.values())) else []
+    if not found:
+        return [*sentences, "Nothing of it was measured in these sweeps."]
+    assumed = [text for match in found if match.comparison for text in match.comparison.assumed]
+    return [*sentences, _LEGEND, *dict.fromkeys(assumed)]
 
 
 def _printed_decimals(values: Sequence[Value]) -> dict[tuple[str, str], int]:
@@ -154,11 +176,12 @@ def _row(match: Beside, decimals: Mapping[tuple[str, str], int]) -> Row:
         "paper": value.paper,
         "table": value.table,
         "group": value.group,
-        "row": value.row,
+        "row": value.row.removeprefix(f"{value.group}: "),
         "column": value.column,
         "space": value.space,
         "dataset": value.dataset,
         "split": value.split or "",
+        "part": value.subject.part or "",
         "measure": value.measure,
         "unit": value.unit,
         "direction": value.direction,
@@ -182,7 +205,7 @@ def _row(match: Beside, decimals: Mapping[tuple[str, str], int]) -> Row:
         "sweep": "" if found is None else found.sweep,
         "benchmark": "" if found is None else found.benchmark,
         "strategy": "" if found is None else found.label,
-        "apart": "; ".join(match.apart),
+        "conditions": "; ".join(match.conditions),
         "others": "; ".join(match.others),
         # Measured means are no rounder than two decimals, whatever is printed.
         "decimals": max(digits, 2),
@@ -198,7 +221,9 @@ def _row(match: Beside, decimals: Mapping[tuple[str, str], int]) -> Row:
             "verdict": comparison.verdict,
             "reason": " ".join([comparison.reason, *comparison.assumed, *comparison.left_out]),
         }
-    elif found is not None and value.subject.optimum and not found.absent:
+    elif match.incomparable:
+        row |= {"verdict": NOT_COMPARABLE, "reason": match.incomparable}
+    elif found is not None:
         difference = found.values[0] - value.mean
         # What floating-point numbers take away is no difference.
         equal = abs(difference) <= rounding(value) + 1e-9
@@ -207,8 +232,6 @@ def _row(match: Beside, decimals: Mapping[tuple[str, str], int]) -> Row:
             "verdict": "agrees" if equal else "differs",
             "reason": "Both are exact.",
         }
-    elif found is not None:
-        row |= {"verdict": NOT_COMPARABLE, "reason": "Not of the same data."}
     return row
 
 
@@ -227,7 +250,7 @@ def _columns() -> list[Column]:
         Column("gpu_hours", "GPU hours", amount("gpu_hours"), "GPU h"),
         Column("tokens", "LLM tokens", amount("tokens"), optional=True),
         Column("from", "From", _from, optional=True),
-        Column("apart", "What differs", _or_nothing("apart"), optional=True),
+        Column("conditions", "Measured with", _or_nothing("conditions"), optional=True),
     ]
 
 
@@ -274,18 +297,27 @@ def _ranks(rows: pd.DataFrame, of: str) -> list[int]:
     means = [round(mean, digits) for mean, digits in zip(rows[f"{of}_mean"], rows["decimals"], strict=True)]
     signs = rows["direction"].map({"higher": -1, "lower": 1, "none": 0})
     judged = (pd.Series(means, index=rows.index) * signs).where(known)
-    groups = judged.groupby([rows[key] for key in ("competes_in", "space", "measure", "dataset", "split")])
+    groups = judged.groupby([rows[key] for key in _TOGETHER])
     ranks = groups.rank(method="dense").where(groups.transform("count") > 1)
     return [int(rank) if rank <= 2 else 0 for rank in ranks.fillna(0)]
 
 
 def _as_printed(
-    table: PrintedTable, sheet: Sheet, rows: Sequence[Row], ranks: Mapping[str, Sequence[int]]
+    table: PrintedTable,
+    sheet: Sheet,
+    values: Sequence[Value],
+    rows: Sequence[Row],
+    ranks: Mapping[str, Sequence[int]],
 ) -> Sheet:
-    places = {(row["row"], row["column"]): position for position, row in enumerate(rows)}
-    grouped = any(row.group for row in table.rows.values())
+    places = {(value.row, value.column): position for position, value in enumerate(values)}
+    nothing = [Cell("")] * len(table.columns)
     lines: list[tuple[Cell, ...]] = []
+    group = ""
     for name, printed_row in table.rows.items():
+        if printed_row.group != group:
+            group = printed_row.group
+            if group:
+                lines.append((Cell(group), *nothing))
         published, measured = [], []
         for column, printed in zip(table.columns, printed_row.values, strict=True):
             position = places.get((name, column))
@@ -295,32 +327,28 @@ def _as_printed(
             else:
                 published.append(Cell(rows[position]["published"], ranks["published"][position]))
                 measured.append(Cell(_below(rows[position]), ranks["measured"][position]))
-        lines.append((*([Cell(printed_row.group)] if grouped else []), Cell(name), *published))
+        lines.append((Cell(name.removeprefix(f"{group}: ")), *published))
         if any(cell.text for cell in measured):
-            lines.append((*([Cell("")] if grouped else []), Cell("measured"), *measured))
-    grid = Grid(
-        heads=(*([""] if grouped else []), "", *table.columns), names=1 + grouped, rows=tuple(lines), notes=()
-    )
-    return Sheet(
-        name=f"printed-{table.key}",
-        title=sheet.title,
-        caption=sheet.caption,
-        frame=sheet.frame,
-        wide=grid,
-        narrow=grid,
-        closing=sheet.closing,
+            lines.append((Cell(MEASURED), *measured))
+    heads, groups = _heads(tuple(table.columns))
+    grid = Grid(heads=("", *heads), names=1, rows=tuple(lines), notes=(), groups=groups)
+    return replace(sheet, name=f"printed-{table.key}", wide=grid, narrow=grid)
+
+
+def _heads(columns: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[tuple[str, int], ...]]:
+    """Heads of columns, and what several of them share: what stands before a colon."""
+    parts = [column.rpartition(": ") for column in columns]
+    if not any(above for above, _, _ in parts):
+        return columns, ()
+    shared = groupby(["", *(above for above, _, _ in parts)])
+    return tuple(head for _, _, head in parts), tuple(
+        (above, len(list(members))) for above, members in shared
     )
 
 
 def _below(row: Row) -> str:
     """What was measured, with the mark of the test and the number of runs; empty where nothing was."""
     return f"{_measured(row)}{MARKS[row['verdict']]} ({row['n']})" if row["n"] else ""
-
-
-def _assumed(found: Sequence[Beside]) -> list[str]:
-    """What was assumed of any number, each once."""
-    said = [text for match in found if match.comparison for text in match.comparison.assumed]
-    return list(dict.fromkeys(said))
 
 
 def _sentence(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 from typing import Annotated
 from typing import Any
@@ -34,7 +35,7 @@ class Subject(Part):
     Attributes:
         strategy: Registered name of a strategy.
         params: Parameters that it must have; others may be any.
-        model: Part of the name of the language model that it must ask, in small letters; ``None`` is any.
+        model: Name of the language model that it must ask, or the words of it that count; ``None`` is any.
         proxy: Registered name of the zero-cost proxy that the search has as its objective; without a strategy, of the
             proxy itself.
         reference: Registered name of a network that people designed.
@@ -61,9 +62,22 @@ class Subject(Part):
             return False
         if any(strategy["params"].get(key) != value for key, value in self.params.items()):
             return False
-        return self.model is None or any(
-            self.model in str(value).lower() for model in spec["models"].values() for value in model.values()
-        )
+        return self.model is None or asks(spec["models"], self.model)
+
+
+def asks(models: Mapping[str, Mapping[str, Any]], name: str) -> bool:
+    """Whether one of the models of a run is of a name, however its signs and capitals are written.
+
+    Args:
+        models: Name in the experiments file to what decides its replies.
+        name: Of the model, or the part of it that counts.
+    """
+    wanted = _words(name)
+    return any(wanted in _words(str(value)) for model in models.values() for value in model.values())
+
+
+def _words(name: str) -> str:
+    return f"-{re.sub(r'[^a-z0-9]+', '-', name.lower())}-"
 
 
 class Facts(Subject):

@@ -165,6 +165,12 @@ def load_paper(name: str) -> Paper:
     return Paper.model_validate(YamlFile(Path(__file__).with_name(f"{name}.yaml")).content)
 
 
+@cache
+def own_model(strategy: str) -> str | None:
+    """The language model that the paper of a strategy asks; ``None`` where it is none of these papers."""
+    return next((p.model for p in map(load_paper, PAPERS) if p.strategy == strategy), None)
+
+
 def table_keys() -> list[str]:
     """What the tables of all papers are called here."""
     return [table.key for name in PAPERS for table in load_paper(name).tables]
