@@ -26,7 +26,8 @@ DATABASE_SCHEMES = ("sqlite", "postgresql", "mysql")
 _DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
-    # One per file, and they are small.
+    # A line or two for each run, and a bar for each file.
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     # MLflow's own defaults wait for a server that is down for more than ten minutes.
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",

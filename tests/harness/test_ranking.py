@@ -19,11 +19,13 @@ from harness.benchmarks import data
 from harness.benchmarks.nasbench201 import NASBench201
 from harness.errors import SpecError
 from harness.errors import StoreError
+from harness.errors import TrackingError
 from harness.ranking.folder import RankingFolder
 from harness.ranking.plan import plan_ranking
 from harness.ranking.plan import select
 from harness.ranking.run import run_ranking
 from harness.spaces import NASBench201Space
+from harness.tracking import fetch_sweep
 from harness.tracking import track_ranking
 from harness.tracking import track_results
 from harness.tracking.connection import connect
@@ -605,8 +607,32 @@ class TestTracking:
         for metric in ("tau_valid", "tau_valid_low", "spearman_valid_high", "scored", "failed", "seconds"):
             assert skips.data.metrics[metric] == float(table["skips"][metric])
         assert not any("test" in metric for metric in skips.data.metrics)
+        assert (parent.data.tags["role"], parent.data.tags["sweep"]) == ("sweep", "r")
         artifacts = [f.path for f in connect(database).list_artifacts(parent.info.run_id, "report")]
         assert sorted(artifacts) == sorted(f"report/{file.name}" for file in report.files)
+
+    def test_its_report_can_be_made_from_the_server_alone(self, tmp_path: Path, database: str) -> None:
+        run(tmp_path)
+        original = build_report(tmp_path / "results/r")
+        track_ranking(tmp_path / "results/r", database)
+        (tmp_path / "results").rename(tmp_path / "away")
+        fetched = fetch_sweep(database, None, tmp_path / "fetched")
+        assert (fetched.name, fetched.remarks) == ("r", ())
+        again = build_report(fetched.folder)
+        assert [file.name for file in again.files] == [file.name for file in original.files]
+        for file in again.files:
+            assert file.read_bytes() == (tmp_path / "away/r/report" / file.name).read_bytes(), file.name
+
+    def test_a_folder_of_its_artifacts_that_is_none_of_a_benchmark_is_refused(
+        self, tmp_path: Path, database: str
+    ) -> None:
+        run(tmp_path)
+        build_report(tmp_path / "results/r")
+        track_ranking(tmp_path / "results/r", database)
+        (label,) = (tmp_path / "mlartifacts").glob("r/*/artifacts/nasbench201-cifar10")
+        label.rename(label.with_name("-x"))
+        with pytest.raises(TrackingError, match="the folder '-x' of its artifacts is no name of a folder"):
+            fetch_sweep(database, None, tmp_path / "fetched")
 
     def test_the_same_is_logged_once_and_what_is_not_whole_is_replaced(
         self, tmp_path: Path, database: str

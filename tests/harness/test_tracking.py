@@ -28,6 +28,7 @@ from harness.search import record_death
 from harness.spaces import SearchSpace
 from harness.store import locked
 from harness.tracking import Tracker
+from harness.tracking import fetch_sweep
 from harness.tracking import record
 from harness.tracking import sweep_run
 from harness.tracking import track_results
@@ -1001,6 +1002,19 @@ def test_artifacts_lie_beside_the_database_wherever_it_is_opened(
     assert list(elsewhere.iterdir()) == [copy]
 
 
+def files_of(folder: Path) -> dict[str, bytes]:
+    """The plan and all files of the runs of a sweep."""
+    files = [folder / "sweep.json", *folder.glob("*/*/seed-*/*")]
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+def fetched(uri: str, into: Path) -> dict[str, bytes]:
+    """What a tracking server gives back of the sweep."""
+    folder = fetch_sweep(uri, SWEEP, into / "fetched").folder
+    assert sorted(path.name for path in folder.iterdir()) == ["sweep.json", BENCHMARK]
+    return files_of(folder)
+
+
 def test_a_folder_of_files_is_a_tracking_server_too(
     sweep: Path, tmp_path: Path, uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -1008,6 +1022,9 @@ def test_a_folder_of_files_is_a_tracking_server_too(
     files = (tmp_path / "mlruns").as_uri()
     track(sweep, files)
     track(sweep, uri)
+    track_results(sweep, files)
+    assert fetched(files, tmp_path) == files_of(sweep)
+    track_results(sweep, uri)
     ours, theirs = read(uri), read(files)
     for runs in (ours, theirs):
         for run in runs.values():
@@ -1045,12 +1062,16 @@ def server(tmp_path: Path) -> Any:
             process.wait(30)
 
 
-def test_over_http_everything_is_as_on_a_database(sweep: Path, uri: str, server: str) -> None:
+def test_over_http_everything_is_as_on_a_database(
+    sweep: Path, uri: str, server: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     shutil.rmtree(sweep / BENCHMARK / "random_search")
     add_report(sweep)
     track_results(sweep, uri)
     track_results(sweep, server)
     assert read(server) == read(uri)
+    assert capsys.readouterr().out == ""
+    assert fetched(server, tmp_path) == files_of(sweep)
     add_calls(sweep / BENCHMARK / "regularized_evolution" / "seed-1")
     track_with_traces(sweep, server)
     found = traces(server, f"regularized_evolution on {BENCHMARK}, seed 1")
