@@ -349,6 +349,15 @@ _LATEX = str.maketrans(
     {character: f"\\{character}" for character in "&%$#_{}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"}
     | {"±": r"$\pm$", "↑": r"$\uparrow$", "↓": r"$\downarrow$", NOTHING: "--", "<": "$<$", ">": "$>$"}
+    | {
+        "∞": r"$\infty$",
+        "†": r"\dag{}",
+        "◊": r"$\diamond$",
+        "¬": r"$\lnot$",
+        "\N{RIGHT SINGLE QUOTATION MARK}": "'",
+        "…": r"\dots{}",
+    }
+    | {"\N{GREEK SMALL LETTER ALPHA}": r"$\alpha$", "β": r"$\beta$", "ϕ": r"$\phi$", "ω": r"$\omega$"}
     | {mark: rf"\textsuperscript{{{digit}}}" for digit, mark in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")}
 )
 

@@ -10,10 +10,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 from typing import Any
 
+import numpy as np
+
 from harness.errors import HarnessError
 from harness.errors import StoreError
 from harness.ranking.run import KIND
 from harness.ranking.scorer import settings_of
+from reports import correlation
 from reports import measures
 from reports import ranking
 from reports import scores
@@ -23,7 +26,8 @@ from reports.load import load_results
 from reports.papers import conditions
 from reports.scorers.load import load_rankings
 from reports.scorers.table import TARGETS
-from reports.scorers.table import ranking_table
+from reports.scorers.table import scores_of
+from reports.scorers.table import trained_scores
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,7 +47,7 @@ SECONDS = "seconds"
 
 _PARTS_WITH_MODEL = {"search": "llm_trial", "simulation": "evaluation_trial", "total": "total_trial"}
 _PARTS_WITH_SUPERNET = {"search": "supernet_trial", "projection": "projection_trial"}
-_CORRELATIONS = {TAU: "tau", SPEARMAN: "spearman"}
+_CORRELATIONS = {TAU: correlation.kendall, SPEARMAN: correlation.spearman}
 
 
 @dataclass(frozen=True)
@@ -249,27 +253,31 @@ def _as_error(found: Measured) -> Measured:
 def _of_ranking(folder: Path) -> Iterator[Measured]:
     rankings = load_rankings(folder)
     for ranked in rankings.benchmarks:
-        record = ranked.record
-        frame = ranking_table(ranked).frame
-        for row in frame[frame["role"] == "scorer"].to_dict("records"):
-            settings = conditions.unusual(settings_of(row["name"]), record.scorers[row["scorer"]].params)
-            said = f"{int(row['scored']):,} architectures", conditions.text(settings)
+        for label, scorer in ranked.record.scorers.items():
+            if scorer.role != "scorer":
+                continue
+            scores = scores_of(ranked, label)
+            settings = conditions.text(conditions.unusual(settings_of(scorer.name), scorer.params))
             for split in TARGETS:
-                for measure, column in _CORRELATIONS.items():
-                    if not math.isnan(value := row[f"{column}_{split}"]):
-                        yield Measured(
-                            sweep=rankings.plan.name,
-                            benchmark=ranked.label,
-                            label=str(row["scorer"]),
-                            space=record.space,
-                            dataset=record.dataset,
-                            measure=measure,
-                            unit="",
-                            split=split,
-                            values=(value,),
-                            scorer=str(row["name"]),
-                            conditions=tuple(filter(None, said)),
-                        )
+                trained = trained_scores(ranked, split)
+                both = ~np.isnan(scores) & ~np.isnan(trained)
+                for measure, correlate in _CORRELATIONS.items():
+                    value = correlate(scores[both], trained[both])
+                    if math.isnan(value):
+                        continue
+                    yield Measured(
+                        sweep=rankings.plan.name,
+                        benchmark=ranked.label,
+                        label=label,
+                        space=ranked.record.space,
+                        dataset=ranked.record.dataset,
+                        measure=measure,
+                        unit="",
+                        split=split,
+                        values=(value,),
+                        scorer=scorer.name,
+                        conditions=tuple(filter(None, (f"{both.sum():,} architectures", settings))),
+                    )
 
 
 @dataclass(frozen=True)

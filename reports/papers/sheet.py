@@ -186,7 +186,7 @@ def _row(match: Beside, decimals: Mapping[tuple[str, str], int]) -> Row:
         "unit": value.unit,
         "direction": value.direction,
         "optimum": value.subject.optimum,
-        "published": value.printed if value.spread is not None else f"{value.mean:.{digits}f}",
+        "published": _published(value, digits),
         "published_mean": value.mean,
         "published_spread": math.nan if value.spread is None else value.spread,
         "published_runs": value.runs,
@@ -233,6 +233,11 @@ def _row(match: Beside, decimals: Mapping[tuple[str, str], int]) -> Row:
             "reason": "Both are exact.",
         }
     return row
+
+
+def _published(value: Value, digits: int) -> str:
+    """As printed; scores, which the files have without zeros at the end, all with the same number of decimals."""
+    return f"{value.mean:.{digits}f}" if value.spread is None and value.split else value.printed
 
 
 def _columns() -> list[Column]:

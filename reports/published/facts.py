@@ -45,7 +45,7 @@ class Subject(Part):
     """
 
     strategy: str | None = None
-    params: dict[str, bool | int | float | str | None] = Field(default_factory=dict)
+    params: dict[str, bool | int | float | str | list[str] | None] = Field(default_factory=dict)
     model: str | None = None
     proxy: str | None = None
     reference: str | None = None

@@ -88,7 +88,7 @@ def ranking_table(ranked: Ranked) -> RankingTable:
     """Correlate the scores of a benchmark with its trained scores."""
     record = ranked.record
     labels = sorted(record.scorers, key=lambda label: _ORDER.index(record.scorers[label].role))
-    trained = {target: _trained(ranked, target) for target in TARGETS}
+    trained = {target: trained_scores(ranked, target) for target in TARGETS}
     orders = {label: scores_of(ranked, label) for label in labels} | {VALID_TO_TEST: trained["valid"]}
     counts = correlation.resamples(len(ranked.scores))
     targets = {name: _Target(name, values, orders, counts) for name, values in trained.items()}
@@ -251,7 +251,7 @@ def _seed_to_seed(ranked: Ranked, targets: Mapping[str, _Target]) -> Row:
     scored = np.zeros(len(ranked.scores), dtype=bool)
     for name, target in targets.items():
         row |= target.nothing()
-        seeds = [_trained(ranked, f"{name}/{seed}") for seed in ranked.record.seeds.get(name, ())]
+        seeds = [trained_scores(ranked, f"{name}/{seed}") for seed in ranked.record.seeds.get(name, ())]
         found: dict[str, list[tuple[float, Floats]]] = {"tau": [], "spearman": [], "top": []}
         for first, second in itertools.combinations(seeds, 2):
             rows = _known(first) & _known(second)
@@ -306,8 +306,8 @@ def _best(frame: pd.DataFrame, target: _Target, floors: list[str]) -> Best | Non
     )
 
 
-def _trained(ranked: Ranked, column: str) -> Floats:
-    """A column of trained scores, turned so that higher is better; NaN where there is none."""
+def trained_scores(ranked: Ranked, column: str) -> Floats:
+    """A column of trained scores, such as ``test``, turned so that higher is better; NaN where there is none."""
     if column not in ranked.scores:
         return np.full(len(ranked.scores), math.nan)
     return _turned(ranked.scores[column], higher_is_better=ranked.record.metric.higher_is_better)
