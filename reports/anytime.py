@@ -44,7 +44,8 @@ def anytime_sheet(results: Results, known: Mapping[str, Ceiling]) -> Sheet | Non
     Returns:
         One row per benchmark and strategy: ``area_mean``, ``area_std`` over runs; ``share`` of runs that reached the
         target with ``_low`` and ``_high``, ``median`` (Kaplan-Meier) number of architectures until then, ``expected``
-        (restarting until one succeeds). ``None`` where no benchmark has random search and another strategy.
+        (restarting until one succeeds). ``None`` where no benchmark has random search, with a score, and another
+        strategy.
     """
     rows: list[Row] = []
     runs = results.runs[results.runs["finished"] & (results.runs["trials"] > 0)]
@@ -60,6 +61,9 @@ def anytime_sheet(results: Results, known: Mapping[str, Ceiling]) -> Sheet | Non
         if floor is None or len(curves) < 2:
             continue
         target = statistics.mean(_ends(curves[floor][0]))
+        if math.isnan(target):
+            # No run of random search has seen any score.
+            continue
         tops = [
             values.max() if better else values.min()
             for values in map(_ends, (c for c, _ in curves.values()))

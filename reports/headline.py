@@ -65,10 +65,12 @@ def headline_sheet(results: Results, table: ScoreTable, known: Mapping[str, Ceil
     Returns:
         One row per strategy: ``rank`` (average over benchmarks), ``regret``, ``better`` (probability that a run beats
         one of random search), each with ``_low`` and ``_high``; ``benchmarks`` and ``runs`` with a score. ``None``
-        where fewer than two strategies have a score.
+        where fewer than two strategies have a score, or nothing can be said: of one benchmark without random search.
     """
+    floor = _floor(results, table)
+    several = len(table.benchmarks) > 1
     scored = [s for s, runs in zip(table.strategies, table.runs.sum(axis=1), strict=True) if runs]
-    if len(scored) < 2:
+    if len(scored) < 2 or not (several or floor):
         return None
     ranks = average_ranks(table)
     places = {
@@ -77,14 +79,12 @@ def headline_sheet(results: Results, table: ScoreTable, known: Mapping[str, Ceil
             ranks.strategies, ranks.average, ranks.low, ranks.high, strict=True
         )
     }
-    floor = _floor(results, table)
     regrets = table.normalised(
         {label: ceiling.optimum[ceiling.split] for label, ceiling in known.items()},
         {}
         if floor is None
         else dict(zip(table.benchmarks, table.means[table.strategies.index(floor)], strict=True)),
     )
-    several = len(table.benchmarks) > 1
     rows: list[Row] = []
     said = dict.fromkeys([*table.left_out, *(ranks.left_out if several else ()), *regrets.left_out])
     for strategy in table.strategies:
@@ -121,22 +121,32 @@ def headline_sheet(results: Results, table: ScoreTable, known: Mapping[str, Ceil
         "regret": _ranks(rows, "regret", -1),
         "better": _ranks(rows, "better", 1),
     }
-    caption = (
-        "Over all benchmarks, on the score that each run is judged by. Normalised regret is 0 at the best architecture "
-        "of the space and 1 at the mean of random search on the benchmark: its interquartile mean over all runs. The "
-        "probability of beating random search is that of one run against one of random search, a mean over "
-        "benchmarks. "
-        "Intervals: stratified bootstrap over runs."
-    )
     return Sheet(
         name=NAME,
         title="Headline",
-        caption=caption,
+        caption=_caption(rows, several=several),
         frame=pd.DataFrame(rows),
         wide=lay_out(columns, rows, ranks=best),
         narrow=lay_out(columns, rows, ranks=best, narrow=True),
         closing=" ".join(said),
     )
+
+
+def _caption(rows: list[Row], *, several: bool) -> str:
+    sentences = ["Over all benchmarks, on the score that each run is judged by."]
+    if several:
+        sentences.append("Rank 1 has the best mean on a benchmark.")
+    if any(not math.isnan(row["regret"]) for row in rows):
+        sentences.append(
+            "Normalised regret is 0 at the best architecture of the space and 1 at the mean of random search on the "
+            "benchmark: its interquartile mean over all runs."
+        )
+    if any(not math.isnan(row["better"]) for row in rows):
+        sentences.append(
+            "The probability of beating random search is that of one run against one of random search, a mean over "
+            "benchmarks."
+        )
+    return " ".join([*sentences, "Intervals: stratified bootstrap over runs."])
 
 
 def rank_tests(table: ScoreTable) -> RankTest | None:
