@@ -111,6 +111,7 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
+@pytest.mark.slow
 def test_the_command_line_makes_the_same_report_without_the_folder(tmp_path: Path) -> None:
     with ScriptedServer(legal) as endpoint:
         (tmp_path / "experiments.yaml").write_text(EXPERIMENTS.format(url=endpoint.base_url))
@@ -129,12 +130,15 @@ def test_the_command_line_makes_the_same_report_without_the_folder(tmp_path: Pat
         "mlflow.db",
         "small-report",
     ]
-    said = refused("report", "--from-mlflow", "sqlite:///mlflow.db", "other", cwd=tmp_path)
+
+
+def test_the_command_line_refuses_in_one_message(tmp_path: Path, uri: str) -> None:
+    track_results(sweep_of(tmp_path / "results").path, uri)
+    said = refused("report", "--from-mlflow", uri, "other", cwd=tmp_path)
     assert "there is no sweep 'other'" in said
-    assert "There: small." in said
-    assert "--table" in refused(
-        "report", "--from-mlflow", "sqlite:///mlflow.db", "--table", "x", cwd=tmp_path
-    )
+    assert "There: handmade." in said
+    said = refused("report", "--from-mlflow", uri, "--table", "collm-table3", cwd=tmp_path)
+    assert "--table reads a folder of results" in said
 
 
 def test_failed_and_missing_runs_and_calls_are_in_it(tmp_path: Path, uri: str) -> None:
