@@ -227,10 +227,18 @@ def make_report(
     experiments = file if file != DEFAULT_FILE or file.exists() else None
     if table is not None:
         _print_report(_reports("table")(table, folder, out, experiments), _console())
-    elif folder.is_dir() and not (folder / "sweep.json").exists():
+    elif _holds_no_sweep_itself(folder):
         _print_report(_reports("papers")(folder, out, experiments), _console())
     else:
         _report(folder, out, _console())
+
+
+def _holds_no_sweep_itself(folder: Path) -> bool:
+    try:
+        return folder.is_dir() and not (folder / "sweep.json").exists()
+    except OSError:
+        # What cannot be read is told by what reads it.
+        return False
 
 
 @app.command("list")

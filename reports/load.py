@@ -17,6 +17,9 @@ from pydantic_core import from_json
 from harness.errors import DataError
 from harness.errors import StoreError
 from harness.store import FINISHED
+from reports.folders import run_folders
+from reports.folders import sweep_file
+from reports.records import NoRunError
 from reports.records import read_run
 from reports.records import read_sweep
 from reports.selection import select
@@ -97,17 +100,21 @@ def load_results(folder: Path) -> Results:
         folder: ``results/<sweep>``.
 
     Raises:
-        StoreError: No results folder of a sweep, without a run that counts, or of another format version.
+        StoreError: No results folder of a sweep, without a run that counts, of another format version, or one that
+            cannot be read.
     """
-    plan = _read_plan(folder)
+    plan = read_sweep(sweep_file(folder))
     found: list[Run] = []
     reasons: dict[str, str] = {}
-    for path in sorted(folder.glob("*/*/seed-*/")):
+    unmade = set()
+    for path in run_folders(folder):
+        name = "/".join(path.parts[-3:])
         try:
             found.append(read_run(path))
         except DataError as error:
-            reasons["/".join(path.parts[-3:])] = str(error)
-    unmade = {name for name in reasons if not (folder / name / "run.json").exists()}
+            reasons[name] = str(error)
+            if isinstance(error, NoRunError):
+                unmade.add(name)
     counted, others = select(found, plan)
     reasons |= others
     left_out = {name: f"{name} {reasons[name]}; it is left out." for name in sorted(reasons)}
@@ -150,17 +157,6 @@ def load_results(folder: Path) -> Results:
         left_out=left_out,
         remarks=(*left_out.values(), *remarks),
     )
-
-
-def _read_plan(folder: Path) -> dict[str, Any]:
-    if not folder.is_dir():
-        raise StoreError(f"{folder}: there is no such folder. Give the results folder of one sweep.")
-    file = folder / "sweep.json"
-    if not file.is_file():
-        inside = sorted(path.parent.name for path in folder.glob("*/sweep.json"))
-        hint = f" It holds the sweeps {', '.join(inside)}; give one of them." if inside else ""
-        raise StoreError(f"{folder}: this is no results folder of a sweep, it has no sweep.json.{hint}")
-    return read_sweep(file)
 
 
 def _in_order(planned: Iterable[str], found: Iterable[str]) -> tuple[str, ...]:
@@ -217,7 +213,6 @@ class _RunReader:
         recommendation = self.record.recommendation
         duplicates = int(trials["duplicate"].sum())
         totals = self.record.totals
-        error = self.path / "error.txt"
         # Few trials have any, so it pays to pass over the others.
         rejected: Counter[str] = Counter()
         for reasons in filter(None, trials["reasons"]):
@@ -238,7 +233,7 @@ class _RunReader:
             "record": self.content,
             "ncode": recommendation and recommendation.ncode,
             "text": recommendation and recommendation.text,
-            "error": error.read_text(errors="replace") if error.is_file() else None,
+            "error": self._error(),
             "parked": self.record.parked if self.record.status == "parked" else None,
             "trials": len(trials["trial"]),
             "architectures": len(trials["trial"]) - duplicates,
@@ -252,6 +247,15 @@ class _RunReader:
             **{key: max(known[key], float(timings[key].sum())) for key in SECONDS},
         }
 
+    def _error(self) -> str | None:
+        """The traceback of a failed run, where one was kept."""
+        try:
+            return (self.path / "error.txt").read_text(errors="replace")
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            return f"error.txt cannot be read: {error.strerror}"
+
     def _lines(self, file: Path) -> Lines:
         """The whole lines of a JSONL file, parsed; none where the file is not there yet."""
         try:
@@ -259,7 +263,7 @@ class _RunReader:
         except FileNotFoundError:
             return []
         except OSError as error:
-            raise StoreError(f"{file}: cannot be read: {error.strerror}.") from error
+            raise DataError(f"{file}: cannot be read: {error.strerror}") from error
         if rest:
             self._remarks.append(
                 f"{self.name}: the last line of {file.name} is half-written; it is left out."

@@ -47,7 +47,12 @@ def folder(results: Path, out: Path | None, *, name: str = "report") -> Path:
         StoreError: A file is there.
     """
     out = results / name if out is None else out
-    if out.exists() and not out.is_dir():
+    try:
+        taken = out.exists() and not out.is_dir()
+    except OSError:
+        # What cannot be looked at is told by what reads the sweep, or writes here.
+        taken = False
+    if taken:
         raise StoreError(f"{out}: this is a file. {_OTHER_FOLDER}")
     return out
 

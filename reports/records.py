@@ -21,6 +21,7 @@ from harness.errors import StoreError
 from harness.experiment import Objective
 from harness.experiment import RunSpec
 from harness.store import FORMAT
+from reports.folders import reading
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -135,14 +136,20 @@ class Run:
         return self.record.spec.path.as_posix()
 
 
+class NoRunError(DataError):
+    """A folder holds no run yet."""
+
+
 def read_sweep(file: Path) -> Json:
     """The content of ``sweep.json``.
 
     Raises:
         StoreError: It cannot be read, is damaged, or was made by another version.
     """
+    with reading(file):
+        written = file.read_bytes()
     try:
-        return _read(file, SweepRecord)[0]
+        return _parse(written, SweepRecord)[0]
     except DataError as error:
         raise StoreError(
             f"{file}: this file {error}. Where it is damaged, delete it and repeat `harness run`, which writes it "
@@ -154,27 +161,32 @@ def read_run(path: Path) -> Run:
     """The run in a folder.
 
     Raises:
-        DataError: There is none that can be used. The text goes on after the folder's name.
+        NoRunError: There is none yet. The text goes on after the folder's name.
+        DataError: It cannot be used; the text likewise.
     """
-    if not (path / "run.json").is_file():
-        raise DataError("has no run.json")
     try:
-        content, record = _read(path / "run.json", RunRecord)
+        written = (path / "run.json").read_bytes()
+    except FileNotFoundError:
+        raise NoRunError("has no run.json") from None
+    except OSError as error:
+        raise DataError(f"has a run.json that cannot be read ({error.strerror})") from None
+    try:
+        content, record = _parse(written, RunRecord)
     except DataError as error:
         raise DataError(f"has a run.json that {error}") from None
     return Run(path, content, record)
 
 
-def _read(file: Path, kind: type[_Record]) -> tuple[Json, _Record]:
+def _parse(written: bytes, kind: type[_Record]) -> tuple[Json, _Record]:
     try:
-        content = from_json(file.read_bytes())
-    except OSError as error:
-        raise DataError(f"cannot be read ({error.strerror})") from None
+        content = from_json(written)
     except ValueError as error:
         raise DataError(f"is no JSON ({error})") from None
     if not isinstance(content, dict):
         raise DataError("is damaged (no JSON object)")
     found = content.get("format")
+    if found is None:
+        raise DataError("is none of the harness (it has no `format`)")
     if found != FORMAT:
         raise DataError(
             f"was made by another version of the harness (layout {found!r}; this one reads {FORMAT})"

@@ -11,12 +11,12 @@ from harness.experiment import read_experiments
 from reports import formats
 from reports import html
 from reports import output
+from reports.folders import sweep_folders
 from reports.output import Report
 from reports.papers.filling import Filler
 from reports.papers.filling import Offers
 from reports.papers.matching import by_key
 from reports.papers.measured import collect
-from reports.papers.measured import sweep_folders
 from reports.papers.sheet import paper_table
 from reports.published import check
 from reports.published import papers

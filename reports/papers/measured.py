@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from harness.errors import HarnessError
-from harness.errors import StoreError
 from harness.ranking.run import KIND
 from harness.ranking.scorer import settings_of
 from reports import correlation
@@ -110,27 +109,6 @@ class Collected:
     measured: tuple[Measured, ...]
     sweeps: tuple[str, ...]
     remarks: tuple[str, ...]
-
-
-def sweep_folders(folder: Path) -> list[Path]:
-    """The folder of a sweep itself, or those of all sweeps in a folder of several.
-
-    Raises:
-        StoreError: There is no such folder, or no sweep in it.
-    """
-    if not folder.is_dir():
-        raise StoreError(
-            f"{folder}: there is no such folder. Give a results folder, of one sweep or of several."
-        )
-    if (folder / "sweep.json").is_file():
-        return [folder]
-    found = sorted(file.parent for file in folder.glob("*/sweep.json"))
-    if not found:
-        raise StoreError(
-            f"{folder}: this is no results folder: neither it nor a folder in it has a sweep.json. Run a sweep first: "
-            "`harness run`."
-        )
-    return found
 
 
 def collect(folders: Iterable[Path]) -> Collected:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import resource
 import shutil
@@ -13,6 +12,7 @@ import pytest
 
 from tests.harness.command import harness
 from tests.harness.command import kill
+from tests.harness.command import obey_permissions
 from tests.harness.command import refused
 from tests.harness.command import start
 from tests.harness.results import trajectories
@@ -106,7 +106,7 @@ def test_a_results_folder_that_is_a_file(tmp_path: Path) -> None:
 def test_a_read_only_results_folder(tmp_path: Path) -> None:
     file = write(tmp_path, "results")
     (tmp_path / "results").mkdir(mode=0o500)
-    assert "make it writable" in refused("run", "--no-report", file, cwd=tmp_path, preexec=_obey_permissions)
+    assert "make it writable" in refused("run", "--no-report", file, cwd=tmp_path, preexec=obey_permissions)
 
 
 def test_a_full_disk(tmp_path: Path) -> None:
@@ -189,12 +189,6 @@ def test_a_missing_table_and_a_corrupt_one(tmp_path: Path, monkeypatch: pytest.M
     other.write_bytes(bytes(content))
     file.write_text(text.replace("dataset: [", "source: mine, dataset: ["))
     assert "mine" in refused("run", "--no-report", file, cwd=tmp_path)
-
-
-def _obey_permissions() -> None:
-    """Give up root's right to ignore permissions, so that the test means the same for root."""
-    prctl, drop_from_bounding_set, dac_override = ctypes.CDLL(None).prctl, 24, 1
-    prctl(drop_from_bounding_set, dac_override, 0, 0, 0)
 
 
 def _small_files() -> None:

@@ -228,7 +228,7 @@ def _change(file: Path, keys: Row) -> None:
     ("make", "says"),
     [
         (_no_folder, "there is no such folder"),
-        (_a_file, "there is no such folder"),
+        (_a_file, "this is a file"),
         (_no_sweep, "no results folder of a sweep"),
         (_above, "It holds the sweeps mine"),
         (_other_format, "layout 2; this one reads 1"),

@@ -24,6 +24,7 @@ from harness.errors import SpecError
 from harness.errors import StoreError
 from harness.experiment import read_experiments
 from reports import formats
+from reports.folders import sweep_folders
 from reports.papers import conditions
 from reports.papers.build import build_papers
 from reports.papers.build import build_table
@@ -33,7 +34,6 @@ from reports.papers.matching import beside
 from reports.papers.matching import by_key
 from reports.papers.measured import Measured
 from reports.papers.measured import collect
-from reports.papers.measured import sweep_folders
 from reports.papers.sheet import paper_table
 from reports.papers.sheet import paper_tables
 from reports.published import papers
