@@ -257,3 +257,12 @@ def test_a_real_sweep(swept, tmp_path):
     assert frame.loc["Optimum", "valid_mean"] == pytest.approx(91.607, abs=0.001)
     means = runs[runs["benchmark"] == "nasbench201-cifar10"].groupby("strategy")["valid"].mean()
     assert frame.loc["random_search", "valid_mean"] == pytest.approx(means["random_search"])
+    # Random search is in one table of a paper. Of others nothing but the best cell is known, which is no measurement.
+    assert {file.stem for file in report.files if file.stem.startswith("paper-")} == {"paper-collm-table3"}
+    page = report.page.read_text()
+    assert "What do papers report?" in page
+    assert "RZ-NAS, Table 2" not in page
+    beside = pd.read_csv(tmp_path / "out" / "paper-collm-table3.csv").query("n > 0")
+    assert set(beside["split"]) == {"valid"}
+    found = beside.set_index(["row", "dataset"]).loc[("RS", "cifar10"), "measured_mean"]
+    assert found == pytest.approx(means["random_search"])
