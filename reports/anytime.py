@@ -15,6 +15,7 @@ from reports.formats import Sheet
 from reports.formats import fixed
 from reports.formats import lay_out
 from reports.formats import spread
+from reports.load import by_run
 from reports.sheets import group_columns
 from reports.sheets import run_columns
 from reports.tables import FLOOR
@@ -50,7 +51,8 @@ def anytime_sheet(results: Results, known: Mapping[str, Ceiling]) -> Sheet | Non
     rows: list[Row] = []
     runs = results.runs[results.runs["finished"] & (results.runs["trials"] > 0)]
     floors = {label for label, spec in runs.groupby("strategy")["spec"].first().items() if _is_floor(spec)}
-    trials = dict(iter(results.trials.groupby("run")))
+    complete = results.trials["state"] == "complete"
+    trials = by_run(results.trials.assign(seen=results.trials["valid"].where(complete)), "seen", "duplicate")
     for benchmark, group in runs.groupby("benchmark", sort=False):
         better = bool(group["record"].iloc[0]["metric"]["higher_is_better"])
         curves = {
@@ -100,14 +102,13 @@ def _is_floor(spec: Mapping[str, Mapping[str, object]]) -> bool:
     return spec["strategy"]["name"] == FLOOR
 
 
-def _curves(trials: list[pd.DataFrame], *, higher_is_better: bool) -> tuple[Floats, Floats]:
+def _curves(trials: list[tuple[np.ndarray, ...]], *, higher_is_better: bool) -> tuple[Floats, Floats]:
     """Best so far after each trial, and distinct architectures until then, each ``(runs, trials)``."""
-    length = max(map(len, trials))
+    length = max(len(seen) for seen, _ in trials)
     values, spent = np.full((2, len(trials), length), math.nan)
-    for row, frame in enumerate(trials):
-        seen = frame["valid"].where(frame["state"] == "complete").to_numpy(dtype=float)
-        values[row, : len(frame)] = statistics.best_so_far(seen, higher_is_better=higher_is_better)
-        spent[row, : len(frame)] = np.cumsum(~frame["duplicate"].to_numpy(dtype=bool))
+    for row, (seen, duplicate) in enumerate(trials):
+        values[row, : len(seen)] = statistics.best_so_far(seen, higher_is_better=higher_is_better)
+        spent[row, : len(seen)] = np.cumsum(~duplicate)
     return values, spent
 
 

@@ -7,17 +7,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from typing import Any
 from typing import Literal
+from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from reports import statistics
+from reports.load import by_run
 from reports.scores import seed_means
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from collections.abc import Sequence
 
-    import pandas as pd
     from numpy.typing import NDArray
 
     from harness.benchmarks import Benchmark
@@ -85,6 +87,26 @@ class Panel:
     levels: tuple[Curve, ...] = ()
 
 
+class _Trials(NamedTuple):
+    """The trials of a run as arrays ``(trials,)``.
+
+    Attributes:
+        ncode: Architectures.
+        valid: Their scores.
+        seen: The same of complete trials, NaN for all others.
+        duplicate: Whether the trial asked for a known architecture.
+        gpu_hours: Of its evaluation, and of what strategy and models spent on proposing it.
+        tokens: Read and written for its proposal.
+    """
+
+    ncode: NDArray[np.object_]
+    valid: Floats
+    seen: Floats
+    duplicate: NDArray[np.bool_]
+    gpu_hours: Floats
+    tokens: Floats
+
+
 def panels(results: Results, label: str, ceiling: Ceiling) -> tuple[Panel, ...]:
     """The curves of a benchmark over distinct architectures, over GPU hours, and over tokens of language models.
 
@@ -105,15 +127,14 @@ def panels(results: Results, label: str, ceiling: Ceiling) -> tuple[Panel, ...]:
     record = runs["record"].iloc[0]
     better = bool(record["metric"]["higher_is_better"])
     finished = runs[runs["finished"] & runs["ncode"].notna() & (runs["trials"] > 0)]
-    trials = dict(iter(results.trials[results.trials["run"].isin(finished.index)].groupby("run")))
-    timings = dict(iter(results.timings[results.timings["run"].isin(finished.index)].groupby("run")))
-    best = {run: _best_trials(frame, better) for run, frame in trials.items()}
+    trials = _trials(results, finished)
+    best = {run: statistics.incumbents(own.seen, higher_is_better=better) for run, own in trials.items()}
 
     scores = None
     if rescored := ceiling.benchmark is not None and not _sees_final_scores(finished, ceiling.benchmark):
         assert ceiling.benchmark is not None
         scores = _table(ceiling.benchmark, trials, best)
-    values = {run: _values(frame, best[run], scores) for run, frame in trials.items()}
+    values = {run: _values(own, best[run], scores) for run, own in trials.items()}
 
     groups = [
         (str(strategy), list(group.index)) for strategy, group in finished.groupby("strategy", sort=False)
@@ -124,12 +145,12 @@ def panels(results: Results, label: str, ceiling: Ceiling) -> tuple[Panel, ...]:
     levels = []
     for strategy, members in groups:
         aligned = statistics.align(
-            [statistics.by_architectures(values[run], trials[run]["duplicate"]) for run in members]
+            [statistics.by_architectures(values[run], trials[run].duplicate) for run in members]
         )
         over_architectures.append(_curve(strategy, np.arange(1, aligned.shape[1] + 1, dtype=float), aligned))
-        hours = [_gpu_hours(trials[run], timings.get(run)) for run in members]
+        hours = [trials[run].gpu_hours for run in members]
         over_hours.append(_over_cost(strategy, [values[run] for run in members], hours))
-        tokens = [_tokens(trials[run]) for run in members]
+        tokens = [trials[run].tokens for run in members]
         if any(spent.any() for spent in tokens):
             over_tokens.append(_over_cost(strategy, [values[run] for run in members], tokens))
         else:
@@ -163,26 +184,32 @@ def _over_cost(strategy: str, values: Sequence[Floats], costs: Sequence[Floats])
     return _curve(strategy, grid, np.array(spent))
 
 
-def _tokens(trials: pd.DataFrame) -> Floats:
-    """Tokens of each trial, read and written, for its proposal."""
-    tokens: Floats = trials[["prompt_tokens", "completion_tokens"]].sum(axis=1).to_numpy(dtype=float)
-    return tokens
+def _trials(results: Results, runs: pd.DataFrame) -> dict[int, _Trials]:
+    """The trials of some runs, by the index of the run."""
+    trials = results.trials[results.trials["run"].isin(runs.index)]
+    columns = {
+        "ncode": trials["ncode"],
+        "valid": trials["valid"],
+        # A pruned trial was scored at a lower fidelity: its value compares with nothing.
+        "seen": trials["valid"].where(trials["state"] == "complete"),
+        "duplicate": trials["duplicate"],
+        "gpu_hours": (trials["gpu_seconds"] + _proposing_seconds(results, trials)) / 3600,
+        "tokens": (trials["prompt_tokens"] + trials["completion_tokens"]).astype(float),
+    }
+    frame = pd.DataFrame({"run": trials["run"]} | columns)
+    return {run: _Trials(*values) for run, values in by_run(frame, *columns).items()}
 
 
-def _gpu_hours(trials: pd.DataFrame, timings: pd.DataFrame | None) -> Floats:
-    """GPU hours of each trial: its evaluation, and what its strategy and the models spent on proposing it."""
-    seconds = trials.set_index("trial")["gpu_seconds"]
-    if timings is not None:
-        proposing = timings.set_index("trial")[["llm_gpu_seconds", "strategy_gpu_seconds"]].sum(axis=1)
-        seconds = seconds.add(proposing.reindex(seconds.index, fill_value=0))
-    return seconds.to_numpy() / 3600
-
-
-def _best_trials(trials: pd.DataFrame, better: bool) -> NDArray[np.intp]:
-    """Position of the best complete trial so far; -1 before the first."""
-    # A pruned trial was scored at a lower fidelity: its value compares with nothing.
-    seen = trials["valid"].where(trials["state"] == "complete")
-    return statistics.incumbents(seen, higher_is_better=better)
+def _proposing_seconds(results: Results, trials: pd.DataFrame) -> pd.Series:
+    """GPU seconds that strategy and models spent on the proposal of each trial."""
+    timings = results.timings[results.timings["run"].isin(trials["run"])]
+    spent = timings["llm_gpu_seconds"] + timings["strategy_gpu_seconds"]
+    which = ["run", "trial"]
+    if not np.array_equal(timings[which], trials[which]):
+        # Lines were lost with a machine, or are ahead of the trajectory of a run that was cut off.
+        spent.index = pd.MultiIndex.from_frame(timings[which])
+        spent = spent.reindex(pd.MultiIndex.from_frame(trials[which]), fill_value=0.0)
+    return spent.set_axis(trials.index)
 
 
 def _sees_final_scores(runs: pd.DataFrame, benchmark: Benchmark) -> bool:
@@ -192,22 +219,17 @@ def _sees_final_scores(runs: pd.DataFrame, benchmark: Benchmark) -> bool:
 
 
 def _table(
-    benchmark: Benchmark, trials: Mapping[int, pd.DataFrame], best: Mapping[int, NDArray[np.intp]]
+    benchmark: Benchmark, trials: Mapping[int, _Trials], best: Mapping[int, NDArray[np.intp]]
 ) -> dict[str, float] | None:
     """Final score of every architecture that was the best of its run at some time."""
-    ncodes = sorted(
-        {n for run, frame in trials.items() for n in frame["ncode"].iloc[np.maximum(best[run], 0)]}
-    )
+    ncodes = sorted({n for run, own in trials.items() for n in own.ncode[np.maximum(best[run], 0)]})
     scores = seed_means(benchmark, ncodes)
     return None if scores is None else dict(zip(ncodes, scores.tolist(), strict=True))
 
 
-def _values(trials: pd.DataFrame, best: NDArray[np.intp], scores: Mapping[str, float] | None) -> Floats:
+def _values(trials: _Trials, best: NDArray[np.intp], scores: Mapping[str, float] | None) -> Floats:
     at = np.maximum(best, 0)
-    if scores is None:
-        values = trials["valid"].to_numpy()[at]
-    else:
-        values = np.array([scores[ncode] for ncode in trials["ncode"].to_numpy()[at]])
+    values = trials.valid[at] if scores is None else np.array([scores[ncode] for ncode in trials.ncode[at]])
     return np.where(best < 0, np.nan, values)
 
 

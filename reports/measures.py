@@ -81,9 +81,8 @@ def run_scores(
         DataError: A recommendation is no architecture of its search space.
     """
     runs = results.runs[results.runs["finished"] & results.runs["ncode"].notna()]
-    rows = [
-        row for _, run in runs.iterrows() for row in _of_run(results, run, known[run["benchmark"]], splits)
-    ]
+    columns = runs[["benchmark", "strategy", "seed", "path", "ncode", "record"]].to_dict("records")
+    rows = [row for run in columns for row in _of_run(results, run, known[run["benchmark"]], splits)]
     frame = pd.DataFrame(rows, columns=list(_RUN_COLUMNS))
     return frame.astype({"value": float, "no_score": object})
 
@@ -159,7 +158,7 @@ def measure_table(results: Results, known: Mapping[str, Ceiling]) -> pd.DataFram
 
 
 def _of_run(
-    results: Results, run: pd.Series, ceiling: Ceiling, splits: Sequence[str] | None
+    results: Results, run: Mapping[str, Any], ceiling: Ceiling, splits: Sequence[str] | None
 ) -> Iterator[tuple[Any, ...]]:
     benchmark = ceiling.benchmark
     if benchmark is None:

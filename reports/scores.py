@@ -179,10 +179,16 @@ def _score(
     if ceiling.benchmark is None or ncode is None:
         return [math.nan] * len(SPLITS), None
     arch = recommended(ceiling, ncode, file)
-    scores = {split: final_score(ceiling.benchmark, arch, split) for split in SPLITS}
+    # Asking for a split that there is not takes a thousand times longer than an answer, for the error names others.
+    scores = {
+        split: final_score(ceiling.benchmark, arch, split)
+        for split in SPLITS
+        if split in ceiling.benchmark.splits
+    }
     missing = [
         score.missing for split, score in scores.items() if score.missing and split not in ceiling.missing
     ]
     # The run itself knows best what became of the training that its recommendation was given.
     why = record.get("unsettled", missing[0]) if missing else None
-    return [math.nan if score.value is None else score.value for score in scores.values()], why
+    found = {split: score.value for split, score in scores.items() if score.value is not None}
+    return [found.get(split, math.nan) for split in SPLITS], why

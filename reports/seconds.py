@@ -124,7 +124,10 @@ def run_seconds(results: Results) -> pd.DataFrame:
     timings = results.timings.merge(
         results.trials[["run", "trial", "attributes"]], on=["run", "trial"], how="left"
     )
-    decides = np.array([_decides(attributes) for attributes in timings["attributes"]], dtype=bool)
+    # Most trials have no attributes.
+    decides = np.array(
+        [bool(attached) and _decides(attached) for attached in timings["attributes"]], dtype=bool
+    )
     projecting = timings[decides].groupby("run")["strategy_gpu_seconds"]
     rounds = projecting.size().reindex(runs.index, fill_value=0)
     projection = projecting.sum().reindex(runs.index, fill_value=0.0)

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 from reports import costs
+from reports import curve_figures
 from reports import curves
-from reports import figures
 from reports import scores
 from reports import tables
 from reports.build import build_report
@@ -71,10 +71,10 @@ def test_without_a_model_there_is_no_table_of_costs(compared):
 def test_curves_over_gpu_hours_pay_for_models_too(with_model):
     results = load_results(with_model.path)
     ceiling = scores.ceilings(results)["toy-a"]
-    _, hours = curves.panels(results, "toy-a", ceiling)
+    _, hours, _ = curves.panels(results, "toy-a", ceiling)
     ends = {curve.strategy: curve.x[-1] for curve in hours.curves}
     assert ends == pytest.approx({"random_search": 0.5, "clever": 1.0})
-    assert "simulated GPU hours and those of language models" in figures.describe(hours)
+    assert "simulated GPU hours and those of language models" in curve_figures.describe(hours)
 
 
 def test_runs_that_are_not_finished_count_in_no_mean_and_are_named(with_model):
