@@ -352,8 +352,11 @@ def _heads(columns: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[tuple[str, 
 
 
 def _below(row: Row) -> str:
-    """What was measured, with the mark of the test and the number of runs; empty where nothing was."""
-    return f"{_measured(row)}{MARKS[row['verdict']]} ({row['n']})" if row["n"] else ""
+    """What was measured, with the number of runs and the mark of the test; empty where nothing was."""
+    if not row["n"]:
+        return ""
+    runs = "" if row["optimum"] else f"({row['n']})"
+    return " ".join(part for part in (_measured(row), runs, MARKS[row["verdict"]]) if part)
 
 
 def _sentence(text: str) -> str:
