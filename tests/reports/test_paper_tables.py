@@ -200,12 +200,8 @@ class TestNumbers:
         assert shown(table, "RS", "CIFAR-10: valid")["Difference"].endswith(mark)
         below = table.printed.wide.rows[1 + [line[0].text for line in table.printed.wide.rows].index("RS")]
         assert below[0].text == "measured"
-        assert (
-            below[1].text
-            == f"{70 + np.mean(sums):.2f}"
-            + (f" ± {np.std(sums, ddof=1):.2f}" if len(sums) > 1 else "")
-            + f"{mark} ({len(sums)})"
-        )
+        spread = f" ± {np.std(sums, ddof=1):.2f}" if len(sums) > 1 else ""
+        assert below[1].text == f"{70 + np.mean(sums):.2f}{spread} ({len(sums)}) {mark}"
 
     def test_what_is_assumed_is_said_once_below_the_table(self, sweeps):
         sweeps.add(
