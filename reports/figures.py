@@ -94,7 +94,11 @@ def render(make: Callable[[], Figure]) -> Drawing:
         mpl.rcdefaults()
         mpl.rcParams.update(STYLE)
         figure = make()
-        return Drawing(_png(figure), _svg(figure), _pdf(figure))
+        png = _png(figure)
+        # Everything stays where the first file has it: laying out takes as long as drawing, and figures take most of
+        # the time of a report.
+        figure.set_layout_engine(None)
+        return Drawing(png, _svg(figure), _pdf(figure))
 
 
 def line_style(number: int) -> dict[str, Any]:
